@@ -1,4 +1,7 @@
-"""Errors a person sees: one sentence that names file, field and mend. The exit status belongs to the class (docs/contracts.md, section 5)."""
+"""Errors a person sees: one sentence that names file, field and mend.
+
+The exit status belongs to the class (docs/contracts.md, section 5).
+"""
 
 
 class SphinxError(Exception):

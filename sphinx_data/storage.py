@@ -3,13 +3,14 @@
 Places are strings, so that URLs can join local paths without a change elsewhere; today only local paths are served.
 """
 
+import mmap
 import os
+import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from sphinx_data.errors import InputError, UsageError
 
@@ -50,6 +51,17 @@ def read_bytes(place: str | Path) -> bytes:
         raise InputError(f"{place}: {error.strerror or error}") from None
 
 
+def view(place: str | Path) -> memoryview:
+    """A whole file as mapped memory, for files too large to hold. Raises InputError when it cannot be read."""
+    try:
+        with open(local(place), "rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                return memoryview(b"")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise InputError(f"{place}: {error.strerror or error}") from None
+
+
 def list_files(place: str | Path) -> Iterator[tuple[str, int]]:
     """Every file below a folder as (relative name, bytes), sorted; temporary files are left out."""
     root = local(place)
@@ -61,35 +73,50 @@ def list_files(place: str | Path) -> Iterator[tuple[str, int]]:
                 yield path.relative_to(root).as_posix(), path.stat().st_size
 
 
-@contextmanager
-def atomic_file(place: str | Path) -> Iterator[BinaryIO]:
-    """A file that appears under its name whole, synced and only on success; an error leaves nothing."""
-    final = local(place)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = final.with_name(f"{_TEMPORARY}{os.getpid()}-{threading.get_ident()}-{final.name}")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(final)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(final.parent)
+class AtomicFile:
+    """A file that appears under its name whole and synced on `commit`, and never otherwise."""
+
+    def __init__(self, place: str | Path) -> None:
+        self._final, self._temporary = _names(place)
+        self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed by commit and discard)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append bytes."""
+        self._file.write(data)
+
+    def written(self) -> memoryview:
+        """What was written so far, as mapped memory."""
+        self._file.flush()
+        return view(self._temporary)
+
+    def commit(self) -> None:
+        """Sync and rename into place."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._temporary.replace(self._final)
+        _sync_folder(self._final.parent)
+
+    def discard(self) -> None:
+        """Forget what was written."""
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
 
 
 def write_atomic(place: str | Path, data: bytes) -> None:
     """Write a whole file atomically."""
-    with atomic_file(place) as file:
+    file = AtomicFile(place)
+    try:
         file.write(data)
+        file.commit()
+    except BaseException:
+        file.discard()
+        raise
 
 
 def create_exclusive(place: str | Path, data: bytes) -> bool:
     """Write a file atomically unless it exists already; False when somebody was first."""
-    final = local(place)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = final.with_name(f"{_TEMPORARY}{os.getpid()}-{threading.get_ident()}-{final.name}")
+    final, temporary = _names(place)
     try:
         with open(temporary, "wb") as file:
             file.write(data)
@@ -109,10 +136,21 @@ def remove(place: str | Path) -> None:
     local(place).unlink(missing_ok=True)
 
 
+def remove_tree(place: str | Path) -> None:
+    """Delete a folder and everything in it."""
+    shutil.rmtree(local(place))
+
+
 def remove_temporaries(place: str | Path) -> None:
     """Delete what interrupted writers left below a folder."""
     for path in local(place).rglob(f"{_TEMPORARY}*"):
         path.unlink(missing_ok=True)
+
+
+def _names(place: str | Path) -> tuple[Path, Path]:
+    final = local(place)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    return final, final.with_name(f"{_TEMPORARY}{os.getpid()}-{threading.get_ident()}-{final.name}")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -128,40 +166,28 @@ class RangeReader:
 
     def __init__(self, limit: int = 128) -> None:
         self._limit = limit
-        self._open: OrderedDict[str, int] = OrderedDict()
+        self._files: OrderedDict[str, FileIO] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, place: str, offset: int, length: int) -> bytes:
         """Exactly `length` bytes at `offset`. Raises InputError when the file is missing or shorter."""
         try:
-            data = os.pread(self._descriptor(place), length, offset)
+            file = self._files.get(place) or self._opened(place)
+            data = os.pread(file.fileno(), length, offset)
         except OSError as error:
             raise InputError(f"{place}: {error.strerror or error}") from None
         if len(data) != length:
-            raise InputError(f"{place}: ends at byte {offset + len(data)}, the index needs {offset + length}; run verify")
+            end = offset + len(data)
+            raise InputError(f"{place}: ends at byte {end}, the index needs {offset + length}; run sphinx-data verify")
         return data
 
-    def _descriptor(self, place: str) -> int:
-        descriptor = self._open.get(place)
-        if descriptor is not None:
-            return descriptor
+    def _opened(self, place: str) -> FileIO:
         with self._lock:
-            if place not in self._open:
-                if len(self._open) >= self._limit:
-                    # the oldest may still be in use by another thread, so only forget files beyond twice the limit
-                    self._close_oldest()
-                self._open[place] = os.open(local(place), os.O_RDONLY)
-            return self._open[place]
-
-    def _close_oldest(self) -> None:
-        _, descriptor = self._open.popitem(last=False)
-        os.close(descriptor)
-
-    def close(self) -> None:
-        """Close every file."""
-        with self._lock:
-            while self._open:
-                self._close_oldest()
+            if place not in self._files:
+                self._files[place] = FileIO(os.fspath(local(place)))
+                if len(self._files) > self._limit:
+                    self._files.popitem(last=False)  # closed when the last thread that reads it lets go
+            return self._files[place]
 
     def __getstate__(self) -> dict[str, int]:
         return {"limit": self._limit}

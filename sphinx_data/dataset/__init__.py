@@ -1,0 +1,1 @@
+"""Dataset directories: the only place that knows their layout (docs/contracts.md, section 1)."""

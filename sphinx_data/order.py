@@ -1,0 +1,160 @@
+"""Order is arithmetic (order/1): which sample comes at which position of a mix, as a pure function of stored numbers.
+
+Promises (docs/contracts.md, section 4): shares are exact in the whole and within one sample at every block end; every
+epoch of every source is a full permutation of it; any range of positions can be computed on its own.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sphinx_data.errors import UsageError
+
+VERSION = "order/1"
+BLOCK = 65_536
+ROUNDS = 6
+LARGEST_TOTAL = 3_000_000_000  # totals are multiplied with positions in 64 bits
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_MULTIPLY = np.uint64(0xBF58476D1CE4E5B9)
+_MULTIPLY_2 = np.uint64(0x94D049BB133111EB)
+_SMALLEST_BITS = 6  # narrower Feistel networks reach too few permutations
+_IN_BLOCK, _IN_SOURCE = 1, 2  # what a key is for
+
+Integers = NDArray[np.int64]
+
+
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64's finaliser, modulo 2^64."""
+    with np.errstate(over="ignore"):
+        x = (x ^ (x >> np.uint64(30))) * _MULTIPLY
+        x = (x ^ (x >> np.uint64(27))) * _MULTIPLY_2
+    return x ^ (x >> np.uint64(31))
+
+
+def key(seed: int, *numbers: int | Integers) -> NDArray[np.uint64]:
+    """A 64-bit key from a seed and numbers (scalars or arrays of one shape)."""
+    state = _mix(np.asarray(seed % 2**64, dtype=np.uint64))
+    with np.errstate(over="ignore"):
+        for number in numbers:
+            state = _mix(state * np.uint64(_GOLDEN) + np.asarray(number).astype(np.uint64) + np.uint64(1))
+    return state
+
+
+def permute(i: Integers, n: int | Integers, keys: NDArray[np.uint64]) -> Integers:
+    """Where a keyed permutation of [0, n) sends each `i`: a Feistel network of six rounds with cycle walking.
+
+    Args:
+        i: int64[N], 0 <= i < n.
+        n: size of each permuted set, scalar or int64[N].
+        keys: uint64 scalar or [N], one permutation each.
+
+    Returns int64[N]; for equal n and key a bijection. O(1) memory whatever n is.
+
+    >>> sorted(permute(np.arange(5), 5, key(0)).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    sizes = np.broadcast_to(np.asarray(n, dtype=np.uint64), i.shape)
+    bits = np.maximum(np.frexp((np.asarray(n) - 1).astype(np.float64))[1], _SMALLEST_BITS).astype(np.uint64)
+    bits = np.broadcast_to(bits, i.shape)
+    keys = np.broadcast_to(keys, i.shape)
+    result = _feistel(i.astype(np.uint64), bits, keys)
+    outside = np.flatnonzero(result >= sizes)
+    while len(outside):  # walk the cycle until it enters [0, n) again
+        result[outside] = _feistel(result[outside], bits[outside], keys[outside])
+        outside = outside[result[outside] >= sizes[outside]]
+    return result.astype(np.int64)
+
+
+def _feistel(x: NDArray[np.uint64], bits: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    one, word = np.uint64(1), np.uint64(64)
+    low_bits = bits >> one
+    high_bits = bits - low_bits
+    low = x & ((one << low_bits) - one)
+    high = x >> low_bits
+    to_high, to_low = word - high_bits, word - low_bits
+    with np.errstate(over="ignore"):
+        for number in range(0, ROUNDS, 2):
+            high ^= _round(low, keys, number) >> to_high
+            low ^= _round(high, keys, number + 1) >> to_low
+    return (high << low_bits) | low
+
+
+def _round(x: NDArray[np.uint64], keys: NDArray[np.uint64], number: int) -> NDArray[np.uint64]:
+    mixed = (x + keys + np.uint64(_GOLDEN * (number + 1) % 2**64)) * _MULTIPLY
+    mixed ^= mixed >> np.uint64(32)
+    mixed *= _MULTIPLY_2
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= _MULTIPLY
+    return mixed
+
+
+def largest_remainder(shares: NDArray[np.float64], total: int) -> Integers:
+    """Integers that sum to `total` in the proportion of `shares`; the rest to the largest fractions, then by index."""
+    exact = np.asarray(shares, dtype=np.float64) / np.sum(shares) * total
+    counts = np.floor(exact).astype(np.int64)
+    rest = total - int(counts.sum())
+    first = np.argsort(-(exact - counts), kind="stable")[:rest]
+    counts[first] += 1
+    return counts
+
+
+def quota_table(totals: Integers, block: int = BLOCK) -> Integers:
+    """How many samples of each source lie before each block end: int64[blocks + 1, sources], the first row zero.
+
+    Row e holds floor or ceiling of ``total_i * position_e / total``. What the floors leave of a block goes to the
+    sources whose next sample is due in the earliest block, ties to the largest fraction, then by index: with the
+    largest fraction alone the floors of a later block can exceed it (docs/contracts.md, section 4.2).
+    Raises UsageError for more than 3 * 10^9 positions.
+    """
+    total = int(totals.sum())
+    if total > LARGEST_TOTAL:
+        raise UsageError(f"total: {total} positions, order/1 holds at most {LARGEST_TOTAL}; train on several mixes")
+    ends = np.append(np.arange(block, total, block), total) if total else np.array([], dtype=np.int64)
+    table = np.zeros((len(ends) + 1, len(totals)), dtype=np.int64)
+    for number, end in enumerate(ends):
+        drawn = table[number]
+        floor, fraction = np.divmod(totals * end, total)
+        counts = np.maximum(floor, drawn)
+        rest = int(end - counts.sum())
+        if rest:
+            open_sources = np.flatnonzero((fraction > 0) & (counts == floor))
+            due = -(-((counts[open_sources] + 1) * total) // totals[open_sources])  # position that needs the next one
+            urgency = np.lexsort((open_sources, -fraction[open_sources], -(-due // block)))
+            counts[open_sources[urgency[:rest]]] += 1
+        table[number + 1] = counts
+    return table
+
+
+class Order:
+    """Position -> (source, epoch, row) of a shuffled mix."""
+
+    def __init__(self, totals: Integers, sizes: Integers, seed: int, block: int = BLOCK) -> None:
+        """`totals`: samples drawn from each source, int64[S]; `sizes`: rows that each source has, int64[S]."""
+        self.totals, self.sizes, self.seed, self.block = totals, sizes, seed, block
+        self.quotas = quota_table(totals, block)
+
+    def __len__(self) -> int:
+        return int(self.totals.sum())
+
+    def rows(self, start: int, stop: int) -> tuple[Integers, Integers, Integers]:
+        """Source, epoch and row of the positions in [start, stop): three int64[stop - start]."""
+        if start >= stop:
+            return (np.empty(0, np.int64),) * 3
+        pieces = [
+            self._block(number, max(start, number * self.block), min(stop, (number + 1) * self.block))
+            for number in range(start // self.block, -(-stop // self.block))
+        ]
+        source, counter = (np.concatenate(column) for column in zip(*pieces, strict=True))
+        epoch, offset = np.divmod(counter, self.sizes[source])
+        row = permute(offset, self.sizes[source], key(self.seed, _IN_SOURCE, source, epoch))
+        return source, epoch, row
+
+    def _block(self, number: int, start: int, stop: int) -> tuple[Integers, Integers]:
+        """Source and running number within it of some positions of one block."""
+        before = self.quotas[number]
+        ends = np.cumsum(self.quotas[number + 1] - before)
+        inside = np.arange(start, stop, dtype=np.int64) - number * self.block
+        place = permute(inside, int(ends[-1]), key(self.seed, _IN_BLOCK, number))
+        source = np.searchsorted(ends, place, side="right")
+        starts = np.concatenate([[0], ends[:-1]])
+        return source, before[source] + place - starts[source]
