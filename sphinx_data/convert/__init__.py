@@ -1,0 +1,41 @@
+"""Published formats -> samples. One module a format; the module's name is the format's name.
+
+Every format module has
+
+- ``Options``: a Struct of parameters (they go into plan.json); its fields beyond `CommonOptions` are the format's own;
+- ``Record``: what the planning pass hands to a worker; ``weight`` is the bytes of media it stands for;
+- ``records(inputs, options) -> Iterator[Record]``: the planning pass: cheap, streaming, in file order; what is global
+  (classes, limits, unique ids) is decided here. Raises InputError for an annotation file damaged beyond use;
+- ``produce(record, options, places) -> Iterator[Built | Reject]``: pure, in workers; ``places["images"]`` is the folder
+  of pictures.
+
+There is no registry: `format_names` looks at this folder, `load` imports.
+"""
+
+import ast
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from sphinx_data.errors import UsageError
+
+
+def format_names() -> list[str]:
+    """Names of all formats, sorted."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+
+
+def descriptions() -> dict[str, str]:
+    """One line a format, the first of its module's docstring, without importing any of them."""
+    found = {}
+    for name in format_names():
+        text = (Path(__file__).parent / f"{name}.py").read_text("utf-8")
+        found[name] = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+    return found
+
+
+def load(name: str) -> ModuleType:
+    """The module of a format. Raises UsageError listing those there are."""
+    if name not in format_names():
+        raise UsageError(f"--format {name}: is not known; choose one of {', '.join(format_names())}")
+    return importlib.import_module(f"{__name__}.{name}")

@@ -1,0 +1,182 @@
+"""What all formats share: inputs, options, media files, unique ids, seeded limits, loose JSON."""
+
+import heapq
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import msgspec
+import xxhash
+
+from sphinx_data import media, storage
+from sphinx_data.errors import InputError
+from sphinx_data.sample import Struct
+
+MISSING = -1
+
+
+class Inputs(NamedTuple):
+    """What a conversion reads."""
+
+    annotations: tuple[str, ...]  # annotation files, or folders where the format is one of folders
+    images: str | None = None  # folder of pictures; default: that of the first annotation file
+
+    def places(self) -> dict[str, str]:
+        """The roots that workers need; they never influence results."""
+        first = Path(self.annotations[0])
+        return {"images": os.path.abspath(self.images or (first if first.is_dir() else first.parent))}
+
+
+class CommonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Parameters that every format has."""
+
+    source: str  # name of the source, the first part of every sample id
+    license: str | None = None  # of the annotations; None: as the format says, else "unknown"
+    split: str = "train"
+    language: str | None = "en"
+    limit: int | None = None  # at most so many records, a seeded subset in file order
+    seed: int = 0
+    decode: bool = False  # decode every picture once, to reject those whose pixels are damaged
+
+
+class Media(Struct, frozen=True, kw_only=True):
+    """A media file as the planning pass saw it: name below the folder of pictures, bytes (-1: missing)."""
+
+    name: str
+    size: int = MISSING
+
+
+class RejectedError(Exception):
+    """Carries the reject of the record, image or turn at hand."""
+
+    def __init__(self, rule: str, detail: str) -> None:
+        super().__init__(detail)
+        self.rule = rule
+        self.detail = detail
+
+
+def find_media(root: str, *names: str) -> Media:
+    """The first of the names that exists below the folder, with its size; else the first name, missing."""
+    for name in names:
+        path = storage.join(root, name)
+        if _inside(name) and os.path.isfile(path):
+            return Media(name=name, size=os.path.getsize(path))
+    return Media(name=clean_text(names[0]))
+
+
+def _inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    whole = bool(name) and "\0" not in name and name == clean_text(name)
+    return whole and not path.is_absolute() and ".." not in path.parts
+
+
+def load_image(found: Media, options: CommonOptions, places: dict[str, str]) -> media.Prepared:
+    """A picture, checked and ready for a shard.
+
+    Raises RejectedError when it is missing or damaged, InputError when it changed since the planning pass.
+    """
+    if not _inside(found.name):
+        raise RejectedError("image-outside", f"{found.name!r} does not lie below the folder of pictures.")
+    if found.size == MISSING:
+        raise RejectedError("image-missing", f"{found.name} is not in the folder of pictures.")
+    place = storage.join(places["images"], found.name)
+    data = storage.read_bytes(place)
+    if len(data) != found.size:
+        raise InputError(f"{place}: has {len(data)} bytes, {found.size} when the build was planned; build again")
+    try:
+        return media.prepare_image(data, decode=options.decode)
+    except media.DamagedImage as error:
+        raise RejectedError(error.rule, f"{found.name}: {error.detail}") from None
+
+
+class Identified(Protocol):
+    """A record of any format."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def weight(self) -> int: ...
+
+
+RecordT = TypeVar("RecordT", bound=Identified)
+
+
+def limited(make: Callable[[], Iterator[RecordT]], options: CommonOptions) -> Iterator[RecordT]:
+    """All records, or the `limit` with the smallest hash of seed and id, in file order.
+
+    A smaller limit gives a subset of a larger one. Records that only carry rejects (weight 0, no id) always pass.
+    """
+    if options.limit is None:
+        return make()
+    seed = options.seed & 0xFFFFFFFFFFFFFFFF
+    heap: list[tuple[int, int]] = []  # of the smallest: (-hash, -position)
+    for position, record in enumerate(make()):
+        if record.id:
+            key = -xxhash.xxh3_64_intdigest(record.id.encode("utf-8", "replace"), seed)
+            push = heapq.heappush if len(heap) < options.limit else heapq.heappushpop
+            if options.limit:
+                push(heap, (key, -position))
+    chosen = {-position for _, position in heap}
+    return (record for position, record in enumerate(make()) if position in chosen or not record.id)
+
+
+class UniqueIds:
+    """Gives every sample of a build its own id: the second ``x`` becomes ``x~2``. Holds 8 bytes an id."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._seen: dict[int, int] = {}
+
+    def __call__(self, name: object) -> str:
+        """``<source>/<name>``, unique."""
+        base = f"{self._source}/{clean_text(str(name))}"
+        key = xxhash.xxh3_64_intdigest(base.encode())
+        count = self._seen[key] = self._seen.get(key, 0) + 1
+        return base if count == 1 else self(f"{name}~{count}")
+
+
+def clean_text(text: str) -> str:
+    """The text without lone surrogates, which no UTF-8 file can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def decode_file(path: str, kind: type[Any]) -> Any:
+    """A JSON file as `kind`, a Struct or list whose items are `msgspec.Raw`. Raises InputError naming file and byte."""
+    data = storage.read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        reason = str(error)
+    try:  # Python writes NaN and Infinity, which are not JSON; the items that hold them are the workers' matter
+        loose = json.loads(data)
+        return msgspec.json.decode(msgspec.json.encode(_quoted_items(loose)), type=kind)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: is not valid JSON ({reason})") from None
+
+
+def _quoted_items(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {clean_text(key): _quoted_items(item) for key, item in value.items()}
+    return [json.dumps(item) for item in value] if isinstance(value, list) else value
+
+
+def item(raw: bytes | msgspec.Raw) -> Any:
+    """One item of `decode_file`, or one line of JSON; items of a loose file are JSON in a string. Raises ValueError."""
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        value = json.loads(bytes(raw))
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def short(value: object) -> str:
+    """A value for a message, at most 80 characters."""
+    text = clean_text(repr(value))
+    return text if len(text) <= 80 else f"{text[:77]}..."

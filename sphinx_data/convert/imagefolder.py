@@ -1,0 +1,136 @@
+"""Image folders: one folder a class (ImageNet, torchvision's ImageFolder).
+
+Input: a folder whose sub-folders are classes, ``DIR/<class>/**/<picture>``. One sample a picture: "Classify the image."
+-> "This is a [CLASS]." as in SPHINX. Class names are the folders' names made readable, or come from a names file: a
+JSON object ``{"n01440764": "tench"}`` or lines ``n01440764 tench, Tinca tinca`` (the first name is used).
+The licence is the data set's own: give it with ``--license``.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from sphinx_data import storage
+from sphinx_data.convert._common import (
+    CommonOptions,
+    Inputs,
+    Media,
+    RejectedError,
+    UniqueIds,
+    clean_text,
+    limited,
+    load_image,
+)  # fmt: skip
+from sphinx_data.errors import InputError
+from sphinx_data.licenses import UNKNOWN
+from sphinx_data.phrasing import choose, english
+from sphinx_data.sample import Built, Image, ImagePart, Message, Origin, Reject, Sample, Struct, TextPart
+
+_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".avif")
+
+
+class Options(CommonOptions, frozen=True, kw_only=True):
+    """Parameters of this format."""
+
+    classes: dict[str, str] = {}  # folder -> readable class name, see `read_names`; others keep their folder's name
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """One picture, or the reject of a file that is none."""
+
+    id: str = ""
+    media: Media = Media(name="")
+    label: str = ""
+    reject: Reject | None = None
+
+    @property
+    def weight(self) -> int:
+        """Bytes of the picture."""
+        return max(self.media.size, 0)
+
+
+def read_names(place: str) -> dict[str, str]:
+    """A names file, JSON or lines (see the module's docstring). Raises InputError naming file and line."""
+    text = storage.read_bytes(place).decode("utf-8-sig", "replace")
+    if text.lstrip().startswith("{"):
+        try:
+            names = json.loads(text)
+        except ValueError as error:
+            raise InputError(f"{place}: is not valid JSON ({error})") from None
+        if not all(isinstance(name, str) for name in names.values()):
+            raise InputError(f"{place}: every folder needs one name, a string")
+        return dict(names)
+    names = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        folder, _, name = line.strip().replace("\t", " ").partition(" ")
+        if folder and not name.strip():
+            raise InputError(f"{place}:{number}: has no name after {folder!r}")
+        if folder:
+            names[folder] = name.split(",")[0].strip()
+    return names
+
+
+def records(inputs: Inputs, options: Options) -> Iterator[Record]:
+    """Every file below the folders, in order of its name."""
+    return limited(lambda: _records(inputs, options), options)
+
+
+def _records(inputs: Inputs, options: Options) -> Iterator[Record]:
+    root = inputs.places()["images"]
+    unique = UniqueIds(options.source)
+    for folder in inputs.annotations:
+        if not os.path.isdir(folder):
+            raise InputError(f"{folder}: is not a folder of class folders")
+        for below, size in storage.list_files(folder):
+            name = os.path.relpath(os.path.join(folder, below), root).replace(os.sep, "/")
+            label, slash, _ = below.partition("/")
+            if below != clean_text(below):
+                yield _rejected(below, "name-not-utf8", "The file's name is not UTF-8.")
+            elif not below.lower().endswith(_EXTENSIONS):
+                yield _rejected(below, "not-an-image", "The file's extension is not one of a picture.")
+            elif not slash:
+                yield _rejected(below, "no-class", "The picture lies in no class folder.")
+            else:
+                stem = clean_text(os.path.splitext(below)[0])
+                label = options.classes.get(label) or english.readable(label)
+                yield Record(id=unique(stem), media=Media(name=name, size=size), label=clean_text(label))
+
+
+def _rejected(name: str, rule: str, detail: str) -> Record:
+    return Record(reject=Reject(input=clean_text(name), level="file", rule=rule, detail=detail))
+
+
+def produce(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
+    """One sample, or one reject."""
+    if record.reject is not None:
+        yield record.reject
+        return
+    name = record.media.name
+    try:
+        picture = load_image(record.media, options, places)
+    except RejectedError as error:
+        yield Reject(input=name, id=record.id, level="image", rule=error.rule, detail=error.detail)
+        return
+    question = choose("classification", "question", record.id)
+    answer = choose("classification", "answer", record.id).format(a_class=english.with_article(record.label))
+    meta: dict[str, Any] = {"class": record.label}
+    if picture.change:
+        meta["image_change"] = picture.change
+    sample = Sample(
+        id=record.id,
+        source=options.source,
+        license=options.license or UNKNOWN,
+        domain="vision",
+        task="classification",
+        language=options.language,
+        split=options.split,
+        images=(Image(file=f"0.{picture.extension}", width=picture.width, height=picture.height),),
+        messages=(
+            Message(role="user", content=(ImagePart(image=0), TextPart(text=question))),
+            Message(role="assistant", content=(TextPart(text=answer),)),
+        ),
+        meta=meta,
+        origin=Origin(file=name),
+    )
+    yield Built(sample, (picture.data,))

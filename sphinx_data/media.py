@@ -1,0 +1,329 @@
+"""Encoded images: structural checks without decoding pixels, and the few changes that stored bytes may need.
+
+Promises: docs/contracts.md, section 2 (images). JPEG and PNG, nearly all of what datasets hold, are read by their own
+markers and chunks; everything else goes through Pillow, limited to the formats named here.
+"""
+
+import io
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from PIL import Image
+
+# Pillow warns above this many pixels, so no reader of a dataset ever meets a picture that is larger.
+MAX_PIXELS = 89_478_485
+# Above this nothing is decoded at all: it is a decompression bomb.
+BOMB_PIXELS = 2 * MAX_PIXELS
+_PILLOW_FORMATS = ("GIF", "BMP", "TIFF", "WEBP", "JPEG2000", "PPM", "AVIF", "ICO", "JPEG", "PNG")
+# Formats whose pixels were lossy already; their replacement is a JPEG, that of all others a PNG.
+_LOSSY = {"jpeg", "webp", "avif", "jpeg2000"}
+_KEPT = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class DamagedImage(Exception):
+    """An image that cannot be used: `rule` is a kebab-case reject rule, `detail` one sentence."""
+
+    def __init__(self, rule: str, detail: str) -> None:
+        super().__init__(f"{rule}: {detail}")
+        self.rule = rule
+        self.detail = detail
+
+
+class ImageInfo(NamedTuple):
+    """What the file's structure says; `width` and `height` are those of the coded pixels, before any rotation."""
+
+    format: str  # "jpeg", "png", "webp", "gif", "tiff", ...
+    width: int
+    height: int
+    orientation: int = 1  # EXIF: 1 upright, 2-8 mirrored or turned
+    deep: bool = False  # more than 8 bits a channel
+    animated: bool = False  # several frames or pages
+    four_inks: bool = False  # CMYK
+
+
+class Prepared(NamedTuple):
+    """Bytes that go into a shard. `width` and `height` are those a reader gets."""
+
+    data: bytes
+    extension: str  # "jpg", "png" or "webp"
+    width: int
+    height: int
+    change: str | None = None  # what was changed and why; None when `data` are the original bytes
+    orientation: int = 1  # the EXIF rotation that was baked in
+    scale: float = 1.0  # stored pixels per original pixel, below 1 when the picture was too large
+
+
+def check_image(data: bytes) -> ImageInfo:
+    """Check an encoded image by its structure. Raises DamagedImage; never another error, never a warning."""
+    if data.startswith(b"\xff\xd8"):
+        info = _check_jpeg(data)
+    elif data.startswith(b"\x89PNG\r\n\x1a\n"):
+        info = _check_png(data)
+    elif not data:
+        raise DamagedImage("image-damaged", "The file is empty.")
+    else:
+        info = _check_by_pillow(data)
+    if min(info.width, info.height) < 1:
+        raise DamagedImage("image-damaged", f"The picture is {info.width}x{info.height} pixels.")
+    if info.width * info.height > BOMB_PIXELS:
+        raise DamagedImage("image-too-large", f"{info.width}x{info.height} pixels are more than {BOMB_PIXELS}.")
+    return info
+
+
+def prepare_image(data: bytes, decode: bool = False, max_pixels: int = MAX_PIXELS) -> Prepared:
+    """Check an image and change it only where its readers need that; `decode` also decodes the pixels once.
+
+    Kept as they are: upright 8-bit JPEG, PNG and still WebP. Changed: CMYK and 16-bit channels (to 8-bit RGB or grey),
+    animations and pages (first frame), EXIF rotation (baked in), more than `max_pixels` (smaller), other formats. A
+    changed picture is a JPEG of quality 95 without chroma subsampling where it was lossy and has no transparency, else
+    a PNG. Raises DamagedImage.
+    """
+    info = check_image(data)
+    pixels = info.width * info.height
+    change = _reasons(info, max_pixels)
+    if not change and info.format in _KEPT:
+        if decode:
+            _decode(data)
+        return Prepared(data, _KEPT[info.format], info.width, info.height)
+    picture = _eight_bit(_decode(data))
+    if transpose := _TRANSPOSE.get(info.orientation):
+        picture = picture.transpose(transpose)
+    scale = 1.0
+    if pixels > max_pixels:
+        scale = (max_pixels / pixels) ** 0.5
+        size = (max(1, int(picture.width * scale)), max(1, int(picture.height * scale)))
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
+    encoded, extension = _encode(picture, info.format)
+    return Prepared(
+        encoded, extension, *picture.size, change=", ".join(change), orientation=info.orientation, scale=scale
+    )
+
+
+def _reasons(info: ImageInfo, max_pixels: int) -> list[str]:
+    reasons = []
+    if info.format not in _KEPT:
+        reasons.append(f"{info.format} converted")
+    if info.animated:
+        reasons.append("first frame of several")
+    if info.four_inks:
+        reasons.append("CMYK to RGB")
+    if info.deep:
+        reasons.append("16 bits to 8")
+    if info.orientation != 1:
+        reasons.append(f"EXIF rotation {info.orientation} baked in")
+    if info.width * info.height > max_pixels:
+        reasons.append(f"{info.width}x{info.height} made smaller")
+    return reasons
+
+
+def _check_jpeg(data: bytes) -> ImageInfo:
+    size, position, orientation = len(data), 2, 1
+    frame: tuple[int, int, int, int, int] | None = None  # marker, bits, height, width, channels
+    while True:
+        position = data.find(b"\xff", position)  # like libjpeg, skip junk before a marker
+        while 0 <= position < size and data[position] == 0xFF:
+            position += 1
+        if position < 0 or position >= size:
+            raise DamagedImage("image-truncated", "The JPEG ends before its picture data.")
+        marker = data[position]
+        position += 1
+        if marker in (0x00, 0x01, 0xD8) or 0xD0 <= marker <= 0xD7:
+            continue
+        length = int.from_bytes(data[position : position + 2], "big")
+        if marker == 0xD9 or length < 2:
+            raise DamagedImage("image-damaged", f"The JPEG has a broken segment at byte {position}.")
+        if position + length > size:
+            raise DamagedImage("image-truncated", f"The JPEG ends inside the segment at byte {position}.")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            if length < 8:
+                raise DamagedImage("image-damaged", f"The JPEG has a broken frame header at byte {position}.")
+            frame = (marker, *struct.unpack(">BHHB", data[position + 2 : position + 8]))
+        elif marker == 0xE1 and orientation == 1 and data[position + 2 : position + 8] == b"Exif\x00\x00":
+            orientation = _exif_orientation(data[position + 8 : position + length])
+        elif marker == 0xDA:
+            break
+        position += length
+    if frame is None:
+        raise DamagedImage("image-damaged", "The JPEG has no frame header before its picture data.")
+    # a JPEG cut in its picture data has no end marker after it; bytes behind the marker are common and harmless
+    if data.rfind(b"\xff\xd9", position) < 0:
+        raise DamagedImage("image-truncated", "The JPEG has no end marker.")
+    marker, bits, height, width, channels = frame
+    if marker > 0xC2 or bits != 8 or channels not in (1, 3, 4):
+        raise DamagedImage("image-unsupported", f"JPEG process {marker - 0xC0}, {bits} bits, {channels} channels.")
+    return ImageInfo("jpeg", width, height, orientation, four_inks=channels == 4)
+
+
+def _exif_orientation(tiff: bytes) -> int:
+    """The orientation in a TIFF header with its first directory; 1 when it is absent or damaged."""
+    try:
+        order = {b"II": "<", b"MM": ">"}[tiff[:2]]
+        (offset,) = struct.unpack_from(order + "I", tiff, 4)
+        (count,) = struct.unpack_from(order + "H", tiff, offset)
+        for entry in range(min(count, 512)):
+            tag, kind, _, value = struct.unpack_from(order + "HHIH", tiff, offset + 2 + 12 * entry)
+            if tag == 0x0112 and kind == 3:
+                return int(value) if 1 <= value <= 8 else 1
+    except (struct.error, KeyError):
+        pass
+    return 1
+
+
+def _check_png(data: bytes) -> ImageInfo:
+    view, size, position = memoryview(data), len(data), 8
+    header: tuple[int, ...] | None = None
+    frames, orientation, has_pixels, packed = 1, 1, False, False
+    while True:
+        if position + 12 > size:
+            raise DamagedImage("image-truncated", "The PNG ends before its IEND chunk.")
+        length = int.from_bytes(view[position : position + 4], "big")
+        kind, start, end = bytes(view[position + 4 : position + 8]), position + 8, position + 8 + length
+        if end + 4 > size:
+            raise DamagedImage("image-truncated", f"The PNG ends inside the chunk at byte {position}.")
+        if zlib.crc32(view[position + 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
+            raise DamagedImage("image-damaged", f"The PNG chunk at byte {position} fails its checksum.")
+        if header is None:
+            if kind != b"IHDR" or length != 13:
+                raise DamagedImage("image-damaged", "The PNG does not begin with a header chunk.")
+            header = struct.unpack(">IIBB", view[start : start + 10])
+        elif kind == b"IDAT":
+            has_pixels = True
+        elif kind == b"acTL" and length == 8 and not has_pixels:
+            frames = int.from_bytes(view[start : start + 4], "big")
+        elif kind == b"eXIf":
+            orientation = _exif_orientation(bytes(view[start:end]))
+        elif kind == b"IEND":
+            break
+        packed |= kind in (b"zTXt", b"iTXt", b"iCCP")
+        position = end + 4
+    if not has_pixels:
+        raise DamagedImage("image-damaged", "The PNG has no picture data.")
+    width, height, bits, _ = header
+    info = ImageInfo("png", width, height, orientation, deep=bits == 16, animated=frames > 1)
+    if packed and width * height <= BOMB_PIXELS:
+        _decode(data)  # compressed text may be a bomb, which readers meet while they look for pixels
+    return info
+
+
+def _check_by_pillow(data: bytes) -> ImageInfo:
+    picture = _open(data)
+    kind = (picture.format or "").lower()
+    exif = picture.info.get("exif", b"")
+    # a TIFF's own rotation is applied by Pillow when its pixels are loaded
+    exif = b"" if kind == "tiff" or not isinstance(exif, bytes) else exif.removeprefix(b"Exif\x00\x00")
+    mode = picture.mode
+    try:
+        with _quiet():
+            frames = int(getattr(picture, "n_frames", 1))
+    except Exception:  # a broken page list; the first page may still be whole
+        frames = 1
+    return ImageInfo(
+        kind,
+        *picture.size,
+        _exif_orientation(exif),
+        deep=mode.startswith(("I", "F")),
+        animated=frames > 1 and kind != "ico",
+        four_inks=mode == "CMYK",
+    )
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        with _quiet():
+            picture = Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
+    except Image.UnidentifiedImageError:
+        raise DamagedImage("image-unsupported", "The file is not an image of a known format.") from None
+    except Image.DecompressionBombError:
+        raise DamagedImage("image-too-large", f"The picture has more than {BOMB_PIXELS} pixels.") from None
+    except MemoryError:
+        raise DamagedImage("image-too-large", "The picture does not fit into memory.") from None
+    except Exception as error:  # Pillow's plugins raise nearly anything on damaged input
+        raise DamagedImage("image-damaged", _sentence(error)) from None
+    if picture.width * picture.height > BOMB_PIXELS:
+        raise DamagedImage("image-too-large", f"{picture.width}x{picture.height} pixels are more than {BOMB_PIXELS}.")
+    return picture
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warning reaches the terminal: Python's are switched off, and libtiff's, written by C, go to the null device."""
+    saved = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
+def _decode(data: bytes) -> Image.Image:
+    """The pixels of the first frame, with the modes that Pillow gives them."""
+    picture = _open(data)
+    try:
+        with _quiet():
+            picture.load()
+    except MemoryError:
+        raise DamagedImage("image-too-large", "The picture does not fit into memory.") from None
+    except Exception as error:  # as above
+        rule = "image-truncated" if "truncated" in str(error) else "image-damaged"
+        raise DamagedImage(rule, _sentence(error)) from None
+    return picture
+
+
+def _eight_bit(picture: Image.Image) -> Image.Image:
+    """Grey, RGB or RGBA with 8 bits.
+
+    Unsigned 16-bit samples are divided by 256, or by 16 when none needs more than 12 bits; signed, 32-bit and float
+    ones are stretched from their minimum to their maximum.
+    """
+    mode = picture.mode
+    if mode in ("L", "RGB", "RGBA"):
+        return picture
+    if mode.startswith(("I", "F")):
+        import numpy as np
+
+        values = np.asarray(picture).astype(np.float64)
+        values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+        low, high = values.min(), values.max()
+        if mode.startswith("I;16") or (mode == "I" and low >= 0 and 255 < high < 65536):
+            grey = values / (16 if high < 4096 else 256)
+        else:
+            grey = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
+        return Image.fromarray(grey.astype(np.uint8), "L")
+    if mode == "1":
+        return picture.convert("L")
+    transparent = mode in ("LA", "La", "PA", "RGBa") or "transparency" in picture.info
+    return picture.convert("RGBA" if transparent else "RGB")
+
+
+def _encode(picture: Image.Image, source_format: str) -> tuple[bytes, str]:
+    picture.info.clear()  # no metadata: it would carry the old rotation, profile or palette
+    out = io.BytesIO()
+    if source_format in _LOSSY and picture.mode in ("L", "RGB"):
+        picture.save(out, "JPEG", quality=95, subsampling=0)
+        return out.getvalue(), "jpg"
+    picture.save(out, "PNG", compress_level=6)
+    return out.getvalue(), "png"
+
+
+def _sentence(error: Exception) -> str:
+    text = (" ".join(str(error).split()) or type(error).__name__)[:200]
+    return f"Pillow: {text.rstrip('.')}."

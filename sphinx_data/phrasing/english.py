@@ -1,0 +1,130 @@
+"""English word forms for class names: articles, plurals, number words, lists.
+
+Class names come from annotation files ("traffic_light", "tree-merged"); `readable` makes words of them first.
+"""
+
+import re
+from collections.abc import Sequence
+
+_IRREGULAR = {
+    "person": "people", "man": "men", "woman": "women", "child": "children", "mouse": "mice", "goose": "geese",
+    "foot": "feet", "tooth": "teeth", "ox": "oxen", "louse": "lice", "cactus": "cacti", "fungus": "fungi",
+    "bacterium": "bacteria", "die": "dice", "human": "humans", "german": "germans", "roman": "romans",
+    # -f and -fe that change
+    "knife": "knives", "wife": "wives", "life": "lives", "leaf": "leaves", "loaf": "loaves", "shelf": "shelves",
+    "calf": "calves", "half": "halves", "wolf": "wolves", "scarf": "scarves", "thief": "thieves", "elf": "elves",
+    "bookshelf": "bookshelves",
+    # -o that takes -es
+    "potato": "potatoes", "tomato": "tomatoes", "hero": "heroes", "echo": "echoes", "mango": "mangoes",
+    "mosquito": "mosquitoes", "torpedo": "torpedoes", "volcano": "volcanoes", "buffalo": "buffaloes",
+    # the same in both numbers
+    "sheep": "sheep", "deer": "deer", "fish": "fish", "goldfish": "goldfish", "aircraft": "aircraft",
+    "spacecraft": "spacecraft", "moose": "moose", "bison": "bison", "series": "series", "species": "species",
+    "shrimp": "shrimp", "squid": "squid", "salmon": "salmon", "trout": "trout", "swine": "swine",
+}  # fmt: skip
+# Plural already: one of them is "a pair of ...".
+_PAIRS = {
+    "scissors", "skis", "glasses", "eyeglasses", "sunglasses", "goggles", "pants", "trousers", "jeans", "shorts",
+    "binoculars", "tongs", "pliers", "tweezers", "headphones", "earphones", "tights", "leggings", "pajamas", "shears",
+    "clippers", "chopsticks", "handcuffs", "nachos", "overalls",
+}  # fmt: skip
+# Neither article nor number.
+_MASS = {
+    "broccoli", "grass", "sky", "sand", "snow", "water", "sea", "dirt", "gravel", "mud", "rice", "bread", "pasta",
+    "salad", "food", "fruit", "milk", "coffee", "tea", "beer", "wine", "cheese", "butter", "furniture", "luggage",
+    "clothing", "jewelry", "equipment", "traffic", "smoke", "fog", "fire", "ice", "straw", "hay", "moss", "cardboard",
+    "paper", "metal", "wood", "plastic", "cloth", "text", "foliage", "vegetation", "terrain", "scenery", "corn",
+    "lettuce", "spinach", "garlic", "celery", "asparagus", "bacon", "ham", "beef", "pork", "toast", "popcorn",
+}  # fmt: skip
+_NUMBERS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+)  # fmt: skip
+_AN = re.compile(r"(?:hour|honest|honou?r|heir|[aefhilmnorsx]-|8|11(?!\d)|18(?!\d))", re.IGNORECASE)
+_A = re.compile(r"(?:uni(?!n|m)|use|usu|uten|ura|ufo|uku|eu|ewe|one\b|once|ouija)", re.IGNORECASE)
+_ACRONYM = re.compile(r"[A-Z][A-Z0-9]+\b")
+_STUFF = re.compile(r"-(?:other-)?(?:merged|stuff)$|-other$")
+_MATERIAL_FIRST = re.compile(r"(wall|floor|window|ceiling|door)-(\w+)")
+_HEAD = re.compile(r"^(.+?)((?:\s(?:of|in|on|with|for|at|from|to|without)\s.+|\s?\(.*\)|,\s.+)?)$", re.DOTALL)
+
+
+def readable(label: str) -> str:
+    """A class name as words: ``traffic_light`` -> "traffic light", COCO stuff ``wall-brick`` -> "brick wall"."""
+    text = _STUFF.sub("", label.strip())
+    if match := _MATERIAL_FIRST.fullmatch(text):
+        text = f"{match[2]} {match[1]}"
+    return " ".join(text.replace("_", " ").split()) or label
+
+
+def article(phrase: str) -> str:
+    """ "a" or "an", by sound: an hour, a unicorn, an SUV, an 8."""
+    if _ACRONYM.match(phrase):
+        return "an" if phrase[0] in "AEFHILMNORSX" else "a"
+    if _AN.match(phrase):
+        return "an"
+    return "an" if phrase[:1].lower() in set("aeiou") and not _A.match(phrase) else "a"
+
+
+def plural(phrase: str) -> str:
+    """Plural of a noun phrase, on its head: "glass of water" -> "glasses of water", "person" -> "people"."""
+    match = _HEAD.match(phrase)
+    if not match:
+        return phrase
+    before, space, noun = match[1].rpartition(" ")
+    return f"{before}{space}{_plural_word(noun)}{match[2]}"
+
+
+def _plural_word(noun: str) -> str:
+    lower = noun.lower()
+    if lower in _PAIRS or lower in _MASS:
+        return noun
+    for irregular, form in _IRREGULAR.items():
+        if lower == irregular or (irregular in ("man", "woman", "person") and _compound(lower, irregular)):
+            keep = len(noun) - len(irregular)
+            return noun[:keep] + (form.capitalize() if noun[keep : keep + 1].isupper() else form)
+    if not lower[-1:].isalpha():
+        return f"{noun}s"
+    if lower.endswith(("s", "x", "z", "ch", "sh")):
+        return f"{noun}es"
+    if lower.endswith("y") and lower[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}s"
+
+
+def _compound(word: str, irregular: str) -> bool:
+    """Whether a word such as ``snowman`` is built on the irregular one; ``human`` and ``talisman`` are not."""
+    return word.endswith(irregular) and len(word) > len(irregular) + 2 and word not in ("talisman", "caiman", "shaman")
+
+
+def number(count: int) -> str:
+    """Number word up to twenty, figures above."""
+    return _NUMBERS[count] if 0 <= count < len(_NUMBERS) else str(count)
+
+
+def is_plural(phrase: str) -> bool:
+    """Whether a name is plural already (scissors)."""
+    return phrase.lower().split(" ")[-1] in _PAIRS
+
+
+def is_mass(phrase: str) -> bool:
+    """Whether a name takes neither article nor number (grass)."""
+    return phrase.lower().split(" ")[-1] in _MASS
+
+
+def counted(phrase: str, count: int) -> tuple[str, str]:
+    """Words before a name, and the name in its number: ("three ", "people"), ("a ", "dog"), ("a pair of ", "skis")."""
+    if is_mass(phrase):
+        return "", phrase
+    if is_plural(phrase):
+        return ("a pair of " if count == 1 else f"{number(count)} pairs of "), phrase
+    return (f"{article(phrase)} ", phrase) if count == 1 else (f"{number(count)} ", plural(phrase))
+
+
+def with_article(phrase: str) -> str:
+    """ "a dog", "an apple", "a pair of scissors", "grass"."""
+    return "".join(counted(phrase, 1))
+
+
+def joined(items: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
