@@ -39,4 +39,6 @@ def _words(group: Group) -> tuple[str, str]:
 
 
 def _says_plural(group: Group, phrase: str) -> bool:
+    if english.is_plural_only(phrase):
+        return True
     return len(group.regions) > 1 and not group.stuff and not english.is_mass(phrase)

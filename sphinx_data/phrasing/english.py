@@ -28,6 +28,11 @@ _PAIRS = {
     "binoculars", "tongs", "pliers", "tweezers", "headphones", "earphones", "tights", "leggings", "pajamas", "shears",
     "clippers", "chopsticks", "handcuffs", "nachos", "overalls",
 }  # fmt: skip
+# Plural already, without number.
+_PLURAL_ONLY = {
+    "people", "stairs", "clothes", "blinds", "curtains", "vegetables", "fruits", "flowers", "rocks", "goods",
+    "groceries", "leaves", "bushes", "trees", "hills", "mountains", "clouds", "bleachers", "suspenders", "fries",
+}  # fmt: skip
 # Neither article nor number.
 _MASS = {
     "broccoli", "grass", "sky", "sand", "snow", "water", "sea", "dirt", "gravel", "mud", "rice", "bread", "pasta",
@@ -76,7 +81,7 @@ def plural(phrase: str) -> str:
 
 def _plural_word(noun: str) -> str:
     lower = noun.lower()
-    if lower in _PAIRS or lower in _MASS:
+    if lower in _PAIRS or lower in _MASS or lower in _PLURAL_ONLY or lower in _IRREGULAR.values():
         return noun
     for irregular, form in _IRREGULAR.items():
         if lower == irregular or (irregular in ("man", "woman", "person") and _compound(lower, irregular)):
@@ -107,8 +112,13 @@ def is_plural(phrase: str) -> bool:
 
 
 def is_mass(phrase: str) -> bool:
-    """Whether a name takes neither article nor number (grass)."""
-    return phrase.lower().split(" ")[-1] in _MASS
+    """Whether a name takes neither article nor number (grass, stairs)."""
+    return phrase.lower().split(" ")[-1] in _MASS or is_plural_only(phrase)
+
+
+def is_plural_only(phrase: str) -> bool:
+    """Whether a name is a plural without number (stairs)."""
+    return phrase.lower().split(" ")[-1] in _PLURAL_ONLY
 
 
 def counted(phrase: str, count: int) -> tuple[str, str]:
