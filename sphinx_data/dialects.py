@@ -10,47 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, cast
 
 from sphinx_data.errors import UsageError
+from sphinx_data.geometry import Box, Geometry, Parsed, Point, Scale
 from sphinx_data.sample import Form, Region, RegionPart
 
-Box = tuple[float, float, float, float]
-Point = tuple[float, float]
-
-
-class Geometry(NamedTuple):
-    """Affine map of one image, stored pixels -> model canvas: ``x * sx + dx``, ``y * sy + dy``."""
-
-    sx: float
-    sy: float
-    dx: float
-    dy: float
-    canvas: Point  # width and height of the canvas
-    width: int  # of the stored image, pixels
-    height: int
-
-    @classmethod
-    def padded(cls, width: int, height: int, side: float | None = None) -> "Geometry":
-        """The image centred on a square canvas of `side` (default: its longer edge), as SPHINX pads it."""
-        edge = max(width, height)
-        side = edge if side is None else side
-        scale = side / edge
-        return cls(scale, scale, (edge - width) / 2 * scale, (edge - height) / 2 * scale, (side, side), width, height)
-
-    @classmethod
-    def stretched(cls, width: int, height: int, canvas: Point | None = None) -> "Geometry":
-        """The image resized to fill the canvas (default: its own size)."""
-        canvas = canvas or (float(width), float(height))
-        return cls(canvas[0] / width, canvas[1] / height, 0.0, 0.0, canvas, width, height)
-
-
-class Parsed(NamedTuple):
-    """One place that a text names, in pixels of the stored image; exactly one of the shapes is set, or only `mark`."""
-
-    phrase: str = ""  # the words before it, as far as the text tells
-    box: Box | None = None
-    point: Point | None = None
-    polygon: tuple[float, ...] | None = None  # one ring, flat
-    keypoints: tuple[tuple[float, float, int], ...] | None = None
-    mark: str | None = None
+__all__ = ["DIALECTS", "Dialect", "Geometry", "Parsed", "check_forms", "dialect"]
 
 
 class Dialect(NamedTuple):
@@ -60,48 +23,6 @@ class Dialect(NamedTuple):
     forms: frozenset[str]
     render: Callable[[RegionPart, Sequence[Region], Sequence[Geometry]], str]
     parse: Callable[[str, Geometry], list[Parsed]]
-
-
-class _Scale(NamedTuple):
-    """From pixels to the numbers of a dialect: relative to the canvas or to the image, times `top` (None: pixels)."""
-
-    canvas: bool
-    top: float | None
-    decimals: int
-    last: float | None = None  # largest number that is written, where it is below `top`
-
-    def factors(self, g: Geometry) -> tuple[float, float, float, float]:
-        """a, b, c, d of ``x * a + b`` and ``y * c + d``."""
-        sx, sy, dx, dy = (g.sx, g.sy, g.dx, g.dy) if self.canvas else (1.0, 1.0, 0.0, 0.0)
-        if self.top is None:
-            return sx, dx, sy, dy
-        w, h = g.canvas if self.canvas else (g.width, g.height)
-        return sx * self.top / w, dx * self.top / w, sy * self.top / h, dy * self.top / h
-
-    def numbers(self, flat: Sequence[float], g: Geometry) -> list[float]:
-        """x, y, x, y ... in the dialect's unit, clamped and rounded half up."""
-        a, b, c, d = self.factors(g)
-        w, h = (self.top, self.top) if self.top is not None else g.canvas if self.canvas else (g.width, g.height)
-        unit = 10**self.decimals
-        out = []
-        for index, value in enumerate(flat):
-            scaled, limit = (value * c + d, h) if index % 2 else (value * a + b, w)
-            limit = limit if self.last is None else min(limit, self.last)
-            out.append(min(int(min(max(scaled, 0.0), limit) * unit + 0.5) / unit, limit))
-        return out
-
-    def write(self, flat: Sequence[float], g: Geometry) -> list[str]:
-        """The same as text with exactly `decimals` decimals."""
-        return [f"{number:.{self.decimals}f}" for number in self.numbers(flat, g)]
-
-    def pixels(self, numbers: Sequence[float], g: Geometry) -> tuple[float, ...]:
-        """Back to pixels of the stored image, clamped to it."""
-        a, b, c, d = self.factors(g)
-        out = []
-        for index, number in enumerate(numbers):
-            value, limit = ((number - d) / c, g.height) if index % 2 else ((number - b) / a, g.width)
-            out.append(min(max(value, 0.0), float(limit)))
-        return tuple(out)
 
 
 def centre(region: Region) -> Point:
@@ -124,7 +45,7 @@ _BRACKETS = re.compile(r"\[\s*(-?[\d.]+(?:\s*[,;]\s*-?[\d.]+)+)\s*\]")
 _MARK = re.compile(r"<Mark ([^\W_]+)>|\bMark ([^\W_]+)")
 
 
-def _brackets(scale: _Scale) -> tuple[Callable[..., str], Callable[..., list[Parsed]]]:
+def _brackets(scale: Scale) -> tuple[Callable[..., str], Callable[..., list[Parsed]]]:
     def shapes(form: str, region: Region, g: Geometry) -> list[str]:
         if form == "polygon":
             return [", ".join(scale.write(ring, g)) for ring in region.polygon or ()]
@@ -164,7 +85,7 @@ def _brackets(scale: _Scale) -> tuple[Callable[..., str], Callable[..., list[Par
     return render, parse
 
 
-def _shape(numbers: list[float] | None, phrase: str, scale: _Scale, g: Geometry) -> Parsed | None:
+def _shape(numbers: list[float] | None, phrase: str, scale: Scale, g: Geometry) -> Parsed | None:
     if not numbers or len(numbers) % 2:
         return None
     pixels = scale.pixels(numbers, g)
@@ -192,7 +113,7 @@ def _floats(words: Iterable[str]) -> list[float] | None:
 
 # --- qwen2-vl: `<|object_ref_start|>dog<|object_ref_end|><|box_start|>(x1,y1),(x2,y2)<|box_end|>` ------------------
 
-_QWEN2_SCALE = _Scale(canvas=False, top=1000, decimals=0)
+_QWEN2_SCALE = Scale(canvas=False, top=1000, decimals=0)
 _QWEN2 = re.compile(
     r"(?:<\|object_ref_start\|>(.*?)<\|object_ref_end\|>)?"
     r"((?:<\|box_start\|>\(\d+,\s*\d+\),\s*\(\d+,\s*\d+\)<\|box_end\|>)+)",
@@ -223,7 +144,7 @@ def _parse_qwen2(text: str, g: Geometry) -> list[Parsed]:
 
 # --- qwen2.5-vl: `[{"bbox_2d": [x1, y1, x2, y2], "label": "dog"}]` in pixels of the resized image ------------------
 
-_QWEN25_SCALE = _Scale(canvas=True, top=None, decimals=0)
+_QWEN25_SCALE = Scale(canvas=True, top=None, decimals=0)
 
 
 def _render_qwen25(part: RegionPart, regions: Sequence[Region], geometries: Sequence[Geometry]) -> str:
@@ -269,7 +190,7 @@ def _json_objects(text: str) -> list[dict[str, object]]:
 
 # --- paligemma: `<loc0123><loc0045><loc0678><loc0910> dog`, y first, of 1024 bins over the canvas -----------------
 
-_PALIGEMMA_SCALE = _Scale(canvas=True, top=1024, decimals=0, last=1023)
+_PALIGEMMA_SCALE = Scale(canvas=True, top=1024, decimals=0, last=1023)
 _PALIGEMMA = re.compile(r"<loc(\d{4})><loc(\d{4})><loc(\d{4})><loc(\d{4})>([^<;]*)")
 
 
@@ -295,7 +216,7 @@ def _parse_paligemma(text: str, g: Geometry) -> list[Parsed]:
 
 # --- internvl: `<ref>dog</ref><box>[[x1, y1, x2, y2], ...]</box>`, 0-1000 of the image ----------------------------
 
-_INTERNVL_SCALE = _Scale(canvas=False, top=1000, decimals=0)
+_INTERNVL_SCALE = Scale(canvas=False, top=1000, decimals=0)
 _INTERNVL = re.compile(r"(?:<ref>(.*?)</ref>\s*)?<box>\s*\[(.*?)\]\s*</box>", re.DOTALL)
 
 
@@ -323,8 +244,8 @@ _BOX_FORMS = frozenset({"box", "mark-name"})
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
     for dialect in (
-        Dialect("sphinx", _ALL_FORMS, *_brackets(_Scale(canvas=True, top=1, decimals=2))),
-        Dialect("plain", _ALL_FORMS, *_brackets(_Scale(canvas=False, top=1, decimals=3))),
+        Dialect("sphinx", _ALL_FORMS, *_brackets(Scale(canvas=True, top=1, decimals=2))),
+        Dialect("plain", _ALL_FORMS, *_brackets(Scale(canvas=False, top=1, decimals=3))),
         Dialect("qwen2-vl", _BOX_FORMS, _render_qwen2, _parse_qwen2),
         Dialect("qwen2.5-vl", frozenset({"box", "point", "mark", "mark-name"}), _render_qwen25, _parse_qwen25),
         Dialect("paligemma", _BOX_FORMS, _render_paligemma, _parse_paligemma),
