@@ -9,7 +9,7 @@ transformers.
 from typing import Any
 
 _CLASSES = ("SphinxConfig", "SphinxForConditionalGeneration", "SphinxModel", "SphinxProcessor")
-__all__ = list(_CLASSES)  # noqa: PLE0604
+__all__ = list(_CLASSES)
 
 
 def __getattr__(name: str) -> Any:

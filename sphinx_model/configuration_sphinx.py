@@ -56,7 +56,10 @@ class SphinxConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         self.text_config = _as_config(self.text_config or {"model_type": "llama"}, "text_config")
-        entries = self.vision_configs or [{"encoder": {"model_type": "dinov2"}}, {"encoder": {"model_type": "convnext"}}]
+        entries = self.vision_configs or [
+            {"encoder": {"model_type": "dinov2"}},
+            {"encoder": {"model_type": "convnext"}},
+        ]
         self.vision_configs = [_entry(entry, self.view_size, index) for index, entry in enumerate(entries)]
         self.tie_word_embeddings = self.tie_word_embeddings or bool(
             getattr(self.text_config, "tie_word_embeddings", False)
@@ -141,7 +144,9 @@ def _entry(value: dict[str, Any], view_size: int, index: int) -> dict[str, Any]:
     """One encoder as plain JSON, with every default written out."""
     unknown = set(value) - {"encoder", "image_size", "image_mean", "image_std"}
     if unknown or "encoder" not in value:
-        raise ValueError(f"vision_configs[{index}] needs encoder and knows image_size, image_mean, image_std: {value!r}")
+        raise ValueError(
+            f"vision_configs[{index}] needs encoder and knows image_size, image_mean, image_std: {value!r}"
+        )
     encoder = _as_config(value["encoder"], f"vision_configs[{index}].encoder")
     if encoder.model_type not in _NORMALISATION:
         raise ValueError(

@@ -4,11 +4,12 @@ Every encoder is reduced to the same two facts: a global feature and a square ma
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoModel, PreTrainedModel
+from transformers import AutoModel
 
 from .configuration_sphinx import SphinxConfig
 
@@ -21,27 +22,27 @@ def _to_map(patches: torch.Tensor) -> torch.Tensor:
     return patches.transpose(1, 2).unflatten(2, (side, side))
 
 
-def _dinov2(body: PreTrainedModel, pixels: torch.Tensor) -> Features:
+def _dinov2(body: Any, pixels: torch.Tensor) -> Features:
     hidden = body(pixels).last_hidden_state
     registers = getattr(body.config, "num_register_tokens", 0)
     return hidden[:, 0], _to_map(hidden[:, 1 + registers :])
 
 
-def _clip(body: PreTrainedModel, pixels: torch.Tensor) -> Features:
+def _clip(body: Any, pixels: torch.Tensor) -> Features:
     """All tokens after the last norm, which `transformers` applies to the global one only (SPHINX: `ln_post`)."""
     hidden = body(pixels).last_hidden_state
     hidden = getattr(body, "vision_model", body).post_layernorm(hidden)
     return hidden[:, 0], _to_map(hidden[:, 1:])
 
 
-def _convnext(body: PreTrainedModel, pixels: torch.Tensor) -> Features:
+def _convnext(body: Any, pixels: torch.Tensor) -> Features:
     """The norm of the head at every place; the mean of the normed map stands in for CLS, as in LLaMA2-Accessory."""
     hidden = body(pixels).last_hidden_state
     hidden = body.layernorm(hidden.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     return hidden.mean(dim=(2, 3)), hidden
 
 
-_READERS: dict[str, Callable[[PreTrainedModel, torch.Tensor], Features]] = {
+_READERS: dict[str, Callable[[Any, torch.Tensor], Features]] = {
     "clip_vision_model": _clip,
     "convnext": _convnext,
     "dinov2": _dinov2,
@@ -91,7 +92,7 @@ class MixtureOfEncoders(nn.Module):
 
     def _encode(self, index: int, pixels: torch.Tensor) -> torch.Tensor:
         """One encoder on [V, 3, S, S] in [0, 1] -> [V, 1 + G * G, C]."""
-        body = self.bodies[index]
+        body: Any = self.bodies[index]
         size, *normalisation = self._inputs[index]
         if pixels.shape[-1] != size:
             pixels = F.interpolate(pixels, size=(size, size), mode="bicubic", antialias=True, align_corners=False)

@@ -8,16 +8,18 @@ Training, inference and the computation of lengths all use `TurnEncoder.encode`;
 import json
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
-from transformers.utils.chat_template_utils import render_jinja_template
+from transformers.utils import chat_template_utils
 
 from .layout import Layout
 
 IGNORE = -100
 IMAGE_POSITIONS = ("inline", "front")
 
+_render_template: Any = chat_template_utils.render_jinja_template  # (texts, generation spans in characters)
 _OPEN, _CLOSE = "\ue000", "\ue001"  # private use: a sentinel is OPEN turn-number CLOSE
 _SENTINEL = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
 _MARK = re.compile(r"\{%-?\+?\s*generation\s*-?%\}")
@@ -102,7 +104,7 @@ class TextCodec:
 class _Piece(NamedTuple):
     """A stretch of a rendered template: fixed ids, or the place of a turn's content."""
 
-    ids: tuple[int, ...]
+    ids: list[int]
     turn: int | None  # the turn whose content stands here
     lead: str  # a space of the template that is tokenised with that content, as in running text
     supervised_by: int | None  # the assistant turn whose generation marks enclose this stretch
@@ -132,12 +134,12 @@ class TurnEncoder:
         self.image_position = image_position
         self._bos: int | None = tokenizer.bos_token_id
         self._eos: int = tokenizer.eos_token_id
-        self._special = {key: str(value) for key, value in tokenizer.special_tokens_map.items() if value}
+        self._special: dict[str, Any] = {
+            key: value for key, value in tokenizer.special_tokens_map.items() if isinstance(value, str)
+        }
         self._skeletons: dict[tuple[tuple[str, ...], bool], list[_Piece]] = {}
 
-    def encode(
-        self, turns: Sequence[Turn], layouts: Sequence[Layout], add_generation_prompt: bool = False
-    ) -> Encoded:
+    def encode(self, turns: Sequence[Turn], layouts: Sequence[Layout], add_generation_prompt: bool = False) -> Encoded:
         """Encode one sample; `layouts[i]` is the layout of image i.
 
         Without a user turn it is a document: BOS, parts, EOS. Otherwise the template stands around the contents.
@@ -155,11 +157,11 @@ class TurnEncoder:
             for block in blocks:
                 if isinstance(block, int):
                     images.append(block)
-                    block_ids, learn = self.image_ids(layouts[block]), False
+                    block = self.image_ids(layouts[block])
+                    labels += [IGNORE] * len(block)
                 else:
-                    block_ids, learn = block, supervised
-                ids.extend(block_ids)
-                labels.extend(block_ids if learn else (IGNORE,) * len(block_ids))
+                    labels += block if supervised else [IGNORE] * len(block)
+                ids += block
         if front:
             images = [part for turn in turns for part in turn.parts if isinstance(part, int)]
             block_ids = [token for image in images for token in self.image_ids(layouts[image])]
@@ -180,6 +182,7 @@ class TurnEncoder:
         """The rendered dialogue as one string, `image` in place of every image; control tokens in it are text again."""
         contents = ["".join(part if isinstance(part, str) else image for part in turn.parts) for turn in turns]
         rendered, _ = self._rendered(tuple(turn.role for turn in turns), add_generation_prompt)
+        rendered = rendered.removesuffix(" ") if add_generation_prompt else rendered  # that space begins the answer
         return _SENTINEL.sub(lambda match: contents[int(match[1])], rendered)
 
     def image_ids(self, layout: Layout) -> list[int]:
@@ -189,7 +192,7 @@ class TurnEncoder:
         return [token for encoded in layout.blocks() for token in (view if encoded else (skip,))]
 
     def _content(self, parts: Sequence[str | int], lead: str, front: bool) -> Iterator[list[int] | int]:
-        """Parts with neighbouring texts joined; `front` takes images out, as the reference strips them from the text."""
+        """Parts with neighbouring texts joined; `front` takes the images out of the text, as the reference does."""
         text = lead
         for part in parts:
             if isinstance(part, str):
@@ -201,9 +204,9 @@ class TurnEncoder:
         yield self.codec.plain(text)
 
     def _document(self, turns: Sequence[Turn]) -> list[_Piece]:
-        begin = [] if self._bos is None else [_Piece((self._bos,), None, "", None)]
-        body = [_Piece((), number, "", number) for number in range(len(turns))]
-        return [*begin, *body, _Piece((self._eos,), None, "", len(turns) - 1 if turns else None)]
+        begin = [] if self._bos is None else [_Piece([self._bos], None, "", None)]
+        body = [_Piece([], number, "", number) for number in range(len(turns))]
+        return [*begin, *body, _Piece([self._eos], None, "", len(turns) - 1 if turns else None)]
 
     def _dialogue(self, turns: Sequence[Turn], prompt: bool) -> list[_Piece]:
         key = tuple(turn.role for turn in turns), prompt
@@ -214,7 +217,7 @@ class TurnEncoder:
     def _rendered(self, roles: tuple[str, ...], prompt: bool) -> tuple[str, list[tuple[int, int]]]:
         messages = [{"role": role, "content": f"{_OPEN}{turn}{_CLOSE}"} for turn, role in enumerate(roles)]
         try:
-            texts, spans = render_jinja_template(
+            texts, spans = _render_template(
                 conversations=[messages],
                 chat_template=self.template,
                 return_assistant_tokens_mask=True,
@@ -223,7 +226,7 @@ class TurnEncoder:
             )
         except Exception as error:  # templates raise what they like
             raise ValueError(f"the chat template refuses the roles {', '.join(roles)}: {error}") from None
-        return texts[0], [tuple(span) for span in spans[0]]
+        return texts[0], [(start, end) for start, end in spans[0]]
 
     def _render(self, roles: tuple[str, ...], prompt: bool) -> list[_Piece]:
         """The template around the contents of turns with these roles, cut at contents and generation marks."""
@@ -241,14 +244,14 @@ class TurnEncoder:
         content = {start: turn for start, _, turn in slots}
         pieces: list[_Piece] = []
         lead = ""
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        for start, end in pairwise(cuts):
             by = next((turn for span, turn in owner.items() if span[0] <= start and end <= span[1]), None)
             if start in content:
-                pieces.append(_Piece((), content[start], lead, by))
+                pieces.append(_Piece([], content[start], lead, by))
                 lead = ""
                 continue
             fixed = text[start:end]
             before_content = end in content or (prompt and end == len(text))
             lead = " " if before_content and fixed.endswith(" ") else ""
-            pieces.append(_Piece(tuple(self.codec.control(fixed.removesuffix(lead))), None, "", by))
+            pieces.append(_Piece(self.codec.control(fixed.removesuffix(lead)), None, "", by))
         return pieces

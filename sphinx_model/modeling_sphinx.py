@@ -53,9 +53,9 @@ class SphinxPreTrainedModel(PreTrainedModel):
     config_class = SphinxConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"
-    input_modalities = ("image", "text")
+    input_modalities: Any = ("image", "text")
     supports_gradient_checkpointing = True
-    _skip_keys_device_placement = ("past_key_values",)
+    _skip_keys_device_placement: Any = ("past_key_values",)
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
@@ -93,6 +93,7 @@ class SphinxModel(SphinxPreTrainedModel):
         """Freeze or unfreeze the encoders; kept in the configuration, so a reloaded model behaves the same."""
         self.config.freeze_encoders = frozen
         self.encoders.freeze(frozen)
+        self.encoders.train(self.training)
 
     def get_image_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Views [V, S, S, 3], uint8 or floating in [0, 1] -> [V, T, D], in the type of the connector."""
@@ -127,7 +128,7 @@ class SphinxModel(SphinxPreTrainedModel):
         views = 0 if pixel_values is None else pixel_values.shape[0]
         placeholders, wanted = int(is_patch.sum()), views * config.view_tokens
         if placeholders != wanted:
-            raise ValueError(f"{placeholders} image placeholders in input_ids, but {views} views give {wanted} features")
+            raise ValueError(f"{placeholders} image placeholders, but {views} views give {wanted} features")
         if pixel_values is not None and views:
             features = self.get_image_features(pixel_values)
             flat = features.flatten(0, 1).to(embeddings.dtype)
@@ -273,23 +274,27 @@ class SphinxForConditionalGeneration(SphinxPreTrainedModel, GenerationMixin):
             image_hidden_states=outputs.image_hidden_states,
         )
 
-    def prepare_inputs_for_generation(
-        self, input_ids: torch.Tensor, past_key_values: Any = None, pixel_values: torch.Tensor | None = None, **kwargs: Any
+    def prepare_inputs_for_generation(  # type: ignore[override]
+        self: Any, input_ids: Any, past_key_values: Any = None, pixel_values: Any = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Views go in with the prompt only; afterwards their keys and values are in the cache."""
-        inputs = super().prepare_inputs_for_generation(input_ids, past_key_values=past_key_values, **kwargs)
+        inputs = GenerationMixin.prepare_inputs_for_generation(
+            self, input_ids, past_key_values=past_key_values, **kwargs
+        )
         cached = past_key_values is not None and past_key_values.get_seq_length() > 0
         return {**inputs, "pixel_values": None if cached else pixel_values}
 
     def _expand_inputs_for_generation(
-        self, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Any = None, **kwargs: Any
+        self: Any, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Any = None, **kwargs: Any
     ) -> tuple[Any, dict[str, Any]]:
         """Beams and several answers a prompt: views are repeated prompt by prompt, as a prompt may have any number."""
         views = kwargs.pop("pixel_values", None)
         if views is not None and expand_size > 1:
             counts = (input_ids == self.config.image_start_token_id).sum(dim=1).tolist()
             views = torch.cat([part for prompt in views.split(counts) for part in [prompt] * expand_size])
-        input_ids, kwargs = super()._expand_inputs_for_generation(expand_size, is_encoder_decoder, input_ids, **kwargs)
+        input_ids, kwargs = GenerationMixin._expand_inputs_for_generation(
+            self, expand_size, is_encoder_decoder, input_ids, **kwargs
+        )
         return input_ids, kwargs if views is None else {**kwargs, "pixel_values": views}
 
 

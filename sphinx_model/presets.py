@@ -44,7 +44,7 @@ def nano(tokenizer: Any) -> SphinxConfig:
 PRESETS: dict[str, Callable[[Any], SphinxConfig]] = {"nano": nano}
 
 
-def placeholder_ids(tokenizer: Any) -> dict[str, int]:
+def placeholder_ids(tokenizer: Any) -> dict[str, Any]:
     """The four placeholder fields of `SphinxConfig`, from a tokenizer that holds those tokens."""
     names = ("image_token_id", "image_start_token_id", "image_end_token_id", "image_skip_token_id")
     return dict(zip(names, tokenizer.convert_tokens_to_ids(list(IMAGE_TOKENS)), strict=True))

@@ -76,10 +76,16 @@ class SphinxProcessor(ProcessorMixin):
         """The numbers that decide every layout."""
         return LayoutRule(self.view_size, self.grid, self.canvas, self.skip_token, self.view_tokens)
 
+    @property
+    def _template(self) -> str | None:
+        """The template that is used: several templates under names are the tokenizer's business, `default` is ours."""
+        template = self.chat_template
+        return template.get("default") if isinstance(template, dict) else template
+
     @cached_property
     def encoder(self) -> TurnEncoder:
         """The pure part: turns and layouts to ids and labels."""
-        return TurnEncoder(self.tokenizer, self.chat_template, self.placeholders, self.image_position)
+        return TurnEncoder(self.tokenizer, self._template, self.placeholders, self.image_position)
 
     @property
     def model_input_names(self) -> list[str]:
@@ -97,9 +103,7 @@ class SphinxProcessor(ProcessorMixin):
         """
         return make_views(image, self.rule)
 
-    def encode(
-        self, turns: Sequence[Turn], layouts: Sequence[Layout], add_generation_prompt: bool = False
-    ) -> Encoded:
+    def encode(self, turns: Sequence[Turn], layouts: Sequence[Layout], add_generation_prompt: bool = False) -> Encoded:
         """One sample to ids, labels and the order of its images; see `TurnEncoder.encode`."""
         return self.encoder.encode(turns, layouts, add_generation_prompt)
 
@@ -124,7 +128,7 @@ class SphinxProcessor(ProcessorMixin):
         rows = [self._prompt_ids(prompt, layouts) for prompt in prompts]
         return self._batch(rows, [views for views, _ in pictures], return_tensors, padding_side)
 
-    def apply_chat_template(
+    def apply_chat_template(  # type: ignore[override]
         self,
         conversation: Sequence[Any],
         chat_template: str | None = None,
@@ -154,7 +158,7 @@ class SphinxProcessor(ProcessorMixin):
         rows: list[Encoded] = []
         views: list[np.ndarray] = []
         for turns, sources in dialogues:
-            if None in sources:
+            if any(source is None for source in sources):
                 raise ValueError("a message has an image part, but there is no image for it")
             pictures = [self.views(source) for source in sources]
             row = self.encode(turns, [layout for _, layout in pictures], add_generation_prompt)
@@ -237,7 +241,8 @@ def _flat(images: Any) -> list[ImageSource]:
 
 def _turns(messages: Sequence[Mapping[str, Any]], spare: Any) -> tuple[list[Turn], list[Any]]:
     """Messages of `transformers` to turns and the pictures that their image parts name (None: no picture)."""
-    turns, sources = [], []
+    turns: list[Turn] = []
+    sources: list[Any] = []
     for message in messages:
         parts: list[str | int] = []
         content = message["content"]
