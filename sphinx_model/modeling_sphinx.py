@@ -285,15 +285,15 @@ class SphinxForConditionalGeneration(SphinxPreTrainedModel, GenerationMixin):
         return {**inputs, "pixel_values": None if cached else pixel_values}
 
     def _expand_inputs_for_generation(
-        self: Any, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Any = None, **kwargs: Any
+        self, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Any = None, **kwargs: Any
     ) -> tuple[Any, dict[str, Any]]:
         """Beams and several answers a prompt: views are repeated prompt by prompt, as a prompt may have any number."""
         views = kwargs.pop("pixel_values", None)
         if views is not None and expand_size > 1:
             counts = (input_ids == self.config.image_start_token_id).sum(dim=1).tolist()
             views = torch.cat([part for prompt in views.split(counts) for part in [prompt] * expand_size])
-        input_ids, kwargs = GenerationMixin._expand_inputs_for_generation(
-            self, expand_size, is_encoder_decoder, input_ids, **kwargs
+        input_ids, kwargs = super()._expand_inputs_for_generation(  # type: ignore[misc]
+            expand_size=expand_size, is_encoder_decoder=is_encoder_decoder, input_ids=input_ids, **kwargs
         )
         return input_ids, kwargs if views is None else {**kwargs, "pixel_values": views}
 
