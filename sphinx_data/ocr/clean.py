@@ -1,0 +1,209 @@
+"""Which lines and pages are good enough to learn from: every rule has a name, every threshold is in `Clean`."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from sphinx_data.ocr.pdf import Page, Raster
+from sphinx_data.ocr.text import Line
+
+
+class Clean(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Thresholds of the cleaning rules. Shares are of the characters of the page."""
+
+    min_chars: int = 16  # `too-little-text`: fewer characters in visible lines
+    max_unreadable: float = 0.02  # `unreadable-text`: private-use, control and replacement characters, stray accents
+    max_mixed_scripts: float = 0.02  # `mixed-scripts`: neighbours inside a word whose scripts never meet there
+    max_right_to_left: float = 0.2  # `right-to-left`: letters whose order in a text layer cannot be trusted
+    max_hidden: float = 0.5  # `hidden-text-layer`: text that is there but not painted, as OCR programs leave it
+    max_small: float = 0.3  # `text-too-small`: characters in lines lower than `min_line_height`
+    min_line_height: float = 6.0  # pixels from ascent to descent that a reader needs
+    min_inside: float = 0.9  # share of a line's box that must lie on the page
+    min_contrast: int = 24  # darkest against lightest value (0-255) inside a line's box
+
+
+class Verdict(NamedTuple):
+    """Why something was dropped."""
+
+    rule: str
+    detail: str
+
+
+class Kept(NamedTuple):
+    """What the line rules left of a page."""
+
+    lines: list[Line]  # in the order given
+    dropped: list[Verdict]  # one for each rule that dropped lines, with the count
+    hidden: int  # lines dropped because they paint nothing
+    complete: bool  # all readable text of the picture is in `lines`, so "read everything" has a true answer
+
+
+# What fonts made up, and accents that stand beside the letter they belong on (old TeX fonts draw them apart).
+_UNREADABLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd\ufffe\uffff\U000f0000-\U0010ffff]"
+    r"|[\xa8\xb4\xb8\u02c6\u02c7\u02d8-\u02dd](?=[^\W\d_])|(?<=[^\W\d_])[\xa8\xb4\xb8\u02c6\u02c7\u02d8-\u02dd]"
+)
+_WIDEST_GAP = 2.5  # em; lines are parted at gaps of 2 em, and side bearings add to that
+_RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe]")
+
+
+def readable(text: str) -> bool:
+    """Whether a line may be a target: nothing a font made up, and nothing whose order is unsure."""
+    return not _UNREADABLE.search(text) and not _RIGHT_TO_LEFT.search(text)
+
+
+def keep_lines(lines: Sequence[Line], page: Page, raster: Raster, config: Clean) -> Kept:
+    """Drop lines that the picture does not show; boxes of the others are clipped to the page."""
+    limits = (raster.width, raster.height)
+    first = np.array([line.first for line in lines], np.int64)
+    inside = np.array([_inside(line.box, limits) for line in lines])
+    shown = inside >= config.min_inside
+    em = np.array([line.em for line in lines])
+    # rule, what is wrong with its lines, for which lines [N]; the first that holds counts
+    tests = [
+        ("hidden-text", "paint nothing (invisible text mode)", page.invisible(first)),
+        ("text-off-page", "lie off the page or are cut by its edge", ~shown),
+        ("mirrored-text", "are drawn as in a mirror", page.mirrored(first)),
+        ("text-too-small", f"are lower than {config.min_line_height:g} pixels", em < config.min_line_height),
+        ("text-without-ink", "are not seen in the picture", ~_seen(lines, shown, raster.pixels, config.min_contrast)),
+    ]
+    kept = [
+        line._replace(box=_clip(line.box, limits))
+        for place, line in enumerate(lines)
+        if not any(fails[place] for _, _, fails in tests)
+    ]
+    single = _without_overprint(kept)
+    dropped, counted = [], np.zeros(len(lines), np.bool_)
+    for rule, what, fails in tests:
+        if count := int(np.count_nonzero(fails & ~counted)):
+            dropped.append(Verdict(rule, f"{count} of {len(lines)} lines {what}"))
+        counted |= fails
+    if overprinted := len(kept) - len(single):
+        dropped.append(Verdict("overprinted-text", f"{overprinted} of {len(lines)} lines repeat another in its place"))
+    cut = ~shown & (inside > 0) | tests[2][2]
+    complete = not cut.any() and all(readable(line.text) for line in single)
+    return Kept(single, dropped, int(np.count_nonzero(tests[0][2])), complete)
+
+
+def page_verdict(lines: Sequence[Line], kept: Kept, config: Clean) -> Verdict | None:
+    """The first rule that the page breaks, or None; `lines` are all lines of its text layer."""
+    text = "\n".join(line.text for line in kept.lines)
+    count = _characters(kept.lines)
+    low = _characters([line for line in lines if line.em < config.min_line_height])
+    # rule, what is wrong, the share found, the share allowed
+    shares = [
+        ("hidden-text-layer", "of the lines are invisible text, as OCR programs leave it",
+         kept.hidden / max(1, len(lines)), config.max_hidden),
+        ("text-too-small", f"of the characters are in lines lower than {config.min_line_height:g} pixels",
+         low / max(1, _characters(lines)), config.max_small),
+        ("unreadable-text", "of the characters are made up by a font: private-use or control characters, stray accents",
+         len(_UNREADABLE.findall(text.replace("\n", " "))) / max(1, count), config.max_unreadable),
+        ("right-to-left", "of the characters are right-to-left letters, whose stored order is unsure",
+         len(_RIGHT_TO_LEFT.findall(text)) / max(1, count), config.max_right_to_left),
+        ("mixed-scripts", "of neighbouring letters belong to scripts that do not meet inside a word",
+         mixed_scripts(text), config.max_mixed_scripts),
+    ]  # fmt: skip
+    broken = [Verdict(rule, f"{share:.1%} {what}") for rule, what, share, limit in shares if share > limit]
+    if not broken and count < config.min_chars:
+        facts = [f"{count} visible characters, {config.min_chars} are needed", *(drop.detail for drop in kept.dropped)]
+        return Verdict("too-little-text", "; ".join(facts))
+    return broken[0] if broken else None
+
+
+def has_ink(raster: Raster, config: Clean) -> bool:
+    """Whether anything at all is drawn."""
+    return bool((np.ptp(raster.pixels[..., :3], axis=(0, 1)) >= config.min_contrast).any())
+
+
+# Starts of script ranges; 0 is what goes with everything (digits, punctuation, symbols). Families that meet inside
+# words share a number: Latin with Greek (mathematics), kana with ideographs and bopomofo.
+_SCRIPTS = (
+    (0, 0), (0x41, 1), (0x5B, 0), (0x61, 1), (0x7B, 0), (0xAA, 1), (0xAB, 0), (0xBA, 1), (0xBB, 0), (0xC0, 1),
+    (0x250, 2), (0x2B0, 0), (0x370, 1), (0x400, 3), (0x530, 4), (0x590, 5), (0x600, 6), (0x700, 7), (0x900, 8),
+    (0x980, 9), (0xA00, 10), (0xA80, 11), (0xB00, 12), (0xB80, 13), (0xC00, 14), (0xC80, 15), (0xD00, 16), (0xD80, 17),
+    (0xE00, 18), (0xE80, 19), (0xF00, 20), (0x1000, 21), (0x10A0, 22), (0x1100, 23), (0x1200, 24), (0x13A0, 25),
+    (0x1D00, 1), (0x1DC0, 0), (0x1E00, 1), (0x2000, 0), (0x2E80, 26), (0x3000, 0), (0x3041, 26), (0x3130, 23),
+    (0x3190, 26), (0x3200, 0), (0x3400, 26), (0xA000, 27), (0xAC00, 23), (0xD7B0, 0), (0xF900, 26), (0xFB00, 0),
+)  # fmt: skip
+_SCRIPT_STARTS = np.array([start for start, _ in _SCRIPTS])
+_SCRIPT_NUMBERS = np.array([number for _, number in _SCRIPTS])
+_EAST_ASIAN = (23, 26)  # Hangul and ideographs stand beside each other, and beside Latin, without blanks
+
+
+def mixed_scripts(text: str) -> float:
+    """Among pairs of neighbouring letters, the share of different scripts that never meet inside a word."""
+    codes = np.frombuffer(text.encode("utf-32-le", "replace"), "<u4")
+    script = _SCRIPT_NUMBERS[np.searchsorted(_SCRIPT_STARTS, codes, "right") - 1]
+    one, other = script[:-1], script[1:]
+    letters = (one > 0) & (other > 0)
+    fine = _meets(one) & _meets(other)
+    odd = int(np.count_nonzero(letters & (one != other) & ~fine))
+    return odd / max(1, int(np.count_nonzero(letters)))
+
+
+def _meets(script: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.isin(script, (1, *_EAST_ASIAN))
+
+
+def _characters(lines: Sequence[Line]) -> int:
+    return sum(len(line.text) for line in lines)
+
+
+def _inside(box: tuple[float, float, float, float], limits: tuple[int, int]) -> float:
+    """Share of the box that lies on the page."""
+    x0, y0, x1, y1 = _clip(box, limits)
+    area = max(box[2] - box[0], 1e-6) * max(box[3] - box[1], 1e-6)
+    return max(x1 - x0, 0.0) * max(y1 - y0, 0.0) / area
+
+
+def _clip(box: tuple[float, float, float, float], limits: tuple[int, int]) -> tuple[float, float, float, float]:
+    width, height = limits
+    x0, y0, x1, y1 = box
+    return min(max(x0, 0.0), width), min(max(y0, 0.0), height), min(max(x1, 0.0), width), min(max(y1, 0.0), height)
+
+
+def _seen(lines: Sequence[Line], shown: NDArray[np.bool_], pixels: NDArray[np.uint8], least: int) -> NDArray[np.bool_]:
+    """[N]: whether ink runs through the whole box of a line, with no gap wider than lines may have.
+
+    Text that is covered, clipped or painted in the colour of its ground fails, also where a part of a picture or of
+    other text reaches into its box.
+    """
+    return np.array(
+        [not on or _widest_gap(pixels, line, least) <= _WIDEST_GAP for on, line in zip(shown, lines, strict=True)]
+    )
+
+
+def _widest_gap(pixels: NDArray[np.uint8], line: Line, least: int) -> float:
+    """Longest run along the line, in em, where no colour differs by `least` across it; infinite for no ink at all."""
+    height, width = pixels.shape[:2]
+    x0, y0 = max(int(line.box[0]), 0), max(int(line.box[1]) - 1, 0)
+    crop = pixels[y0 : min(int(line.box[3]) + 2, height), x0 : min(int(line.box[2]) + 1, width)]
+    if not crop.size:
+        return float("inf")
+    widest = float("inf")
+    for channel in (1, 2, 0):  # green decides nearly always
+        values = crop[..., channel]
+        across = 1 if line.vertical else 0
+        inked = np.flatnonzero(values.max(across) - values.min(across) >= least)
+        if len(inked):
+            edges = np.concatenate([[-1], inked, [values.shape[1 - across]]])
+            widest = min(widest, float(np.diff(edges).max() - 1) / line.em)
+        if widest <= _WIDEST_GAP:
+            break
+    return widest
+
+
+def _without_overprint(lines: Sequence[Line]) -> list[Line]:
+    """Lines without those printed a second time at the same place, as programs do for a bold look."""
+    seen: dict[str, list[Line]] = {}
+    single = []
+    for line in lines:
+        twins = seen.setdefault(line.text, [])
+        if not any(max(abs(a - b) for a, b in zip(line.box, twin.box, strict=True)) < line.em / 4 for twin in twins):
+            twins.append(line)
+            single.append(line)
+    return single

@@ -1,0 +1,246 @@
+"""PDFium, thinly: open a document, render a page to JPEG, read its characters with boxes in pixels of that rendering.
+
+Only the raw API is used, and every handle is closed explicitly: PDFium is neither thread-safe nor fork-safe, so the
+library is loaded on first use, inside the worker process.
+"""
+
+import ctypes
+import functools
+import importlib
+import importlib.util
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import repeat
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sphinx_data.errors import UsageError
+
+INVISIBLE_MODES = frozenset({3, 7})  # text render modes that paint nothing: invisible, clip only
+
+_PASSWORD_ERROR, _SECURITY_ERROR = 4, 5  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
+_AFFINE_UNITS = 1_000_000  # FPDF_PageToDevice answers in integers: ask on a canvas this fine, then scale
+
+
+class PdfError(Exception):
+    """A document or page that PDFium cannot give: `rule` for the reject row, `detail` as one sentence."""
+
+    def __init__(self, rule: str, detail: str) -> None:
+        super().__init__(detail)
+        self.rule, self.detail = rule, detail
+
+
+class Characters(NamedTuple):
+    """The text layer of a page in content-stream order, as PDFium tells it (N UTF-16 code units)."""
+
+    codes: NDArray[np.uint32]  # [N]; generated blanks and line ends included, U+0002 for a line-end hyphen
+    boxes: NDArray[np.float64]  # [N, 4] x0, y0, x1, y1 of the ink in pixels of the rendering; not clipped
+
+
+class Raster(NamedTuple):
+    """A rendered page."""
+
+    pixels: NDArray[np.uint8]  # [height, width, 4] blue, green, red, unused
+    width: int
+    height: int
+
+
+def require() -> None:
+    """Raise UsageError when pypdfium2 is not installed; does not load it."""
+    if importlib.util.find_spec("pypdfium2") is None:
+        raise UsageError("build-ocr reads PDFs with pypdfium2, which is not installed: pip install 'sphinx-mllm[ocr]'")
+
+
+@functools.cache
+def _raw() -> Any:
+    require()
+    importlib.import_module("pypdfium2")  # initialises the library and closes it at exit
+    return importlib.import_module("pypdfium2.raw")
+
+
+@functools.cache
+def renderer() -> tuple[str, str]:
+    """Name and version of what renders, e.g. ``("pdfium", "159.0.8149.0")``; it belongs to a sample's provenance."""
+    _raw()
+    info = importlib.import_module("pypdfium2.version").PDFIUM_INFO
+    return "pdfium", ".".join(str(getattr(info, part)) for part in ("major", "minor", "build", "patch"))
+
+
+@functools.cache
+def _address_call(name: str, arguments: int) -> Any:
+    """A PDFium function that takes plain addresses: no ctypes object per call, which is half of the time."""
+    pointer = ctypes.cast(getattr(_raw(), name), ctypes.c_void_p).value or 0
+    kinds = [ctypes.c_void_p, ctypes.c_int, *[ctypes.c_void_p] * arguments]
+    return ctypes.CFUNCTYPE(ctypes.c_uint, *kinds)(pointer)
+
+
+class Document:
+    """An open PDF; use `open_document`."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    def __len__(self) -> int:
+        return max(0, _raw().FPDF_GetPageCount(self._handle))
+
+    @contextmanager
+    def page(self, number: int, long_side: int) -> Iterator["Page"]:
+        """Page `number` (from 0) with its text layer, sized to `long_side` pixels. Raises PdfError `page-damaged`."""
+        raw = _raw()
+        handle = raw.FPDF_LoadPage(self._handle, number)
+        if not handle:
+            raise PdfError("page-damaged", "PDFium cannot load this page")
+        try:
+            text = raw.FPDFText_LoadPage(handle)
+            if not text:
+                raise PdfError("page-damaged", "PDFium cannot read the text of this page")
+            try:
+                yield Page(handle, text, long_side)
+            finally:
+                raw.FPDFText_ClosePage(text)
+        finally:
+            raw.FPDF_ClosePage(handle)
+
+
+@contextmanager
+def open_document(data: bytes, password: str | None = None) -> Iterator[Document]:
+    """Open a PDF held in memory.
+
+    Raises PdfError: `pdf-empty`, `not-pdf`, `pdf-encrypted`, `pdf-damaged`, `pdf-no-pages`.
+    """
+    if not data:
+        raise PdfError("pdf-empty", "the file has no bytes")
+    raw = _raw()
+    handle = raw.FPDF_LoadMemDocument64(data, len(data), None if password is None else password.encode())
+    if not handle:
+        raise _open_error(raw.FPDF_GetLastError(), data)
+    try:
+        document = Document(handle)
+        if not len(document):
+            raise PdfError("pdf-no-pages", "the document opens but has no page")
+        yield document
+    finally:
+        raw.FPDF_CloseDocument(handle)
+
+
+def _open_error(code: int, data: bytes) -> PdfError:
+    if code == _PASSWORD_ERROR:
+        return PdfError("pdf-encrypted", "the document needs a password")
+    if code == _SECURITY_ERROR:
+        return PdfError("pdf-encrypted", "the document uses an encryption that PDFium does not know")
+    if b"%PDF-" not in data[:1024]:
+        return PdfError("not-pdf", "there is no %PDF header in the first 1,024 bytes")
+    return PdfError("pdf-damaged", f"PDFium cannot parse the document of {len(data):,} bytes")
+
+
+class Page:
+    """One loaded page: sizes, characters, pixels. Valid inside the `with` that gave it."""
+
+    def __init__(self, handle: Any, text: Any, long_side: int) -> None:
+        raw = _raw()
+        self._handle, self._text = handle, text
+        self.width_pt = float(raw.FPDF_GetPageWidthF(handle))  # as displayed: crop box and /Rotate applied
+        self.height_pt = float(raw.FPDF_GetPageHeightF(handle))
+        self.rotation = 90 * max(0, raw.FPDFPage_GetRotation(handle))
+        longest = max(self.width_pt, self.height_pt)
+        if not (0 < longest < float("inf")) or min(self.width_pt, self.height_pt) <= 0:
+            raise PdfError("page-damaged", f"the page measures {self.width_pt:g} x {self.height_pt:g} pt")
+        self.width = max(1, round(self.width_pt * long_side / longest))
+        self.height = max(1, round(self.height_pt * long_side / longest))
+
+    @property
+    def scale(self) -> float:
+        """Pixels per point along the long side."""
+        return max(self.width, self.height) / max(self.width_pt, self.height_pt)
+
+    def count(self) -> int:
+        """Number of code units in the text layer."""
+        return max(0, int(_raw().FPDFText_CountChars(self._text)))
+
+    def characters(self) -> Characters:
+        """Codes and boxes of the whole text layer; the loop runs in C as far as ctypes allows."""
+        count = self.count()
+        text = ctypes.cast(self._text, ctypes.c_void_p).value
+        codes = np.fromiter(map(_address_call("FPDFText_GetUnicode", 0), repeat(text, count), range(count)), np.uint32)
+        corners = np.zeros((count, 4))  # left, right, bottom, top as doubles, as FPDFText_GetCharBox orders them
+        start = corners.ctypes.data
+        columns = (range(start + 8 * k, start + 8 * k + 32 * count, 32) for k in range(4))
+        deque(map(_address_call("FPDFText_GetCharBox", 4), repeat(text, count), range(count), *columns), maxlen=0)
+        return Characters(codes, self._to_pixels(corners[:, [0, 2, 1, 3]]))
+
+    def loose_heights(self, indices: NDArray[np.int64], vertical: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Ascent to descent in pixels [K] of characters `indices` [K], measured along x where `vertical` [K]."""
+        raw = _raw()
+        rectangles = (raw.FS_RECTF * len(indices))()
+        for rectangle, index in zip(rectangles, indices.tolist(), strict=True):
+            raw.FPDFText_GetLooseCharBox(self._text, index, rectangle)
+        corners = np.frombuffer(rectangles, np.float32).reshape(-1, 4).astype(np.float64)  # left, top, right, bottom
+        boxes = self._to_pixels(corners[:, [0, 3, 2, 1]])
+        return np.where(vertical, boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+
+    def invisible(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """For characters `indices` [K]: whether their text render mode paints nothing (the layer of an OCR run)."""
+        raw = _raw()
+        modes = (
+            raw.FPDFTextObj_GetTextRenderMode(thing) if (thing := raw.FPDFText_GetTextObject(self._text, index)) else 0
+            for index in indices.tolist()
+        )
+        return np.fromiter((mode in INVISIBLE_MODES for mode in modes), np.bool_, len(indices))
+
+    def mirrored(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """For characters `indices` [K]: whether they are drawn as in a mirror, so that nobody reads them as told."""
+        raw = _raw()
+        found = np.zeros(len(indices), np.bool_)
+        matrix = raw.FS_MATRIX()
+        for place, index in enumerate(indices.tolist()):
+            if raw.FPDFText_GetMatrix(self._text, index, matrix):
+                found[place] = matrix.a * matrix.d - matrix.b * matrix.c < 0
+        return found
+
+    def render(self) -> Raster:
+        """The page content on white, without annotations and form fields: what the text layer speaks of."""
+        raw = _raw()
+        pixels = np.empty((self.height, self.width, 4), np.uint8)
+        address = pixels.ctypes.data_as(ctypes.c_void_p)
+        bitmap = raw.FPDFBitmap_CreateEx(self.width, self.height, raw.FPDFBitmap_BGRx, address, self.width * 4)
+        if not bitmap:
+            raise PdfError("page-damaged", f"PDFium gives no bitmap of {self.width} x {self.height} pixels")
+        try:
+            raw.FPDFBitmap_FillRect(bitmap, 0, 0, self.width, self.height, 0xFFFFFFFF)
+            raw.FPDF_RenderPageBitmap(bitmap, self._handle, 0, 0, self.width, self.height, 0, 0)
+        finally:
+            raw.FPDFBitmap_Destroy(bitmap)
+        return Raster(pixels, self.width, self.height)
+
+    def _to_pixels(self, corners: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[N, 4] left, bottom, right, top in page space -> [N, 4] x0, y0, x1, y1 in pixels, rotation included."""
+        affine = self._affine()
+        first = corners[:, :2] @ affine[:, :2].T + affine[:, 2]
+        second = corners[:, 2:] @ affine[:, :2].T + affine[:, 2]
+        return np.hstack([np.minimum(first, second), np.maximum(first, second)])
+
+    def _affine(self) -> NDArray[np.float64]:
+        """[2, 3] map from page space (points, y up, unrotated) to pixels."""
+        reach = max(self.width_pt, self.height_pt)
+        origin, along_x, along_y = (self._device(*point) for point in ((0.0, 0.0), (reach, 0.0), (0.0, reach)))
+        columns = [(along_x - origin) / reach, (along_y - origin) / reach, origin]
+        return np.stack(columns, axis=1) * np.array([[self.width], [self.height]]) / _AFFINE_UNITS
+
+    def _device(self, x: float, y: float) -> NDArray[np.float64]:
+        device_x, device_y = ctypes.c_int(), ctypes.c_int()
+        size = _AFFINE_UNITS
+        _raw().FPDF_PageToDevice(self._handle, 0, 0, size, size, 0, x, y, device_x, device_y)
+        return np.array([device_x.value, device_y.value], np.float64)
+
+
+def jpeg(raster: Raster, quality: int) -> bytes:
+    """Encode straight from the bitmap (libjpeg-turbo reads the four-byte pixels itself): equal pixels, equal bytes."""
+    import cv2
+
+    done, encoded = cv2.imencode(".jpg", raster.pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise PdfError("page-damaged", f"the {raster.width} x {raster.height} picture cannot be encoded as JPEG")
+    return encoded.tobytes()

@@ -1,0 +1,226 @@
+"""Characters of a page -> lines -> blocks in reading order. All geometry is in pixels of the rendered page."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sphinx_data.ocr.letters import HYPHEN, code_points, decode, is_blank, is_right_to_left, is_unspaced, plain
+from sphinx_data.ocr.order import reading_order
+from sphinx_data.ocr.pdf import Characters, Page
+
+# Thresholds in em, i.e. in ascent-to-descent heights of the line.
+_WIDE_GAP = 2.0  # a wider gap inside a row separates columns or cells
+_BACKWARD = 0.5  # a left-to-right line never steps back this far
+_OFF_LINE = 0.6  # ink further above or below than this belongs to another line
+_BLOCK_GAP = 0.75  # a wider gap between lines separates blocks
+_SAME_LINE = 0.6  # a narrower gap between pieces that stand beside each other makes them one line ...
+_WORD_GAP = 0.12  # ... with a blank between them from this width on
+_SAME_SIZE = 1.35  # ratio of heights from which two lines are of different kinds
+
+
+class Line(NamedTuple):
+    """One line of text, or the part of it in one column or cell."""
+
+    text: str  # as seen: a hyphen at the end is kept
+    box: tuple[float, float, float, float]  # x0, y0, x1, y1 of the ink, not clipped
+    em: float  # ascent to descent
+    vertical: bool  # the characters follow each other along y
+    rtl: bool  # mostly right-to-left letters
+    hyphenated: bool  # ends inside a word
+    first: int  # position of its first character in the text layer
+
+
+class PageText(NamedTuple):
+    """The text of a page."""
+
+    lines: tuple[Line, ...]  # in reading order
+    blocks: tuple[tuple[int, int], ...]  # ranges [start, end) of lines that belong together, in reading order
+
+
+def page_text(page: Page, characters: Characters) -> PageText:
+    """Lines and blocks of a page in reading order; empty where the text layer holds nothing visible."""
+    return arrange(lines_of(page, characters))
+
+
+def lines_of(page: Page, characters: Characters) -> list[Line]:
+    """Lines in content-stream order."""
+    codes, boxes, places = code_points(characters)
+    newline = (codes == 0x0A) | (codes == 0x0D)
+    solid = np.flatnonzero(~(newline | is_blank(codes)))
+    if not len(solid):
+        return []
+    # PDFium ends a line with CR LF, or with U+0002 and nothing else where a word goes on
+    ended = np.cumsum(newline | np.concatenate([[False], codes[:-1] == HYPHEN]))
+    told = _starts(np.diff(ended[solid]) != 0)
+    vertical, em = _shape(page, boxes[solid], places[solid], told)
+    breaks = _breaks(codes[solid], boxes[solid], vertical, em)
+    breaks[told[1:] - 1] = True
+    starts = _starts(breaks)
+    ends = np.concatenate([starts[1:], [len(solid)]]) - 1
+    low = np.minimum.reduceat(boxes[solid, :2], starts)
+    high = np.maximum.reduceat(boxes[solid, 2:], starts)
+    rtl = np.add.reduceat(is_right_to_left(codes[solid]), starts) * 2 > ends - starts
+    text = decode(codes)
+    last_hyphen = codes[solid[ends]] == HYPHEN
+    pieces = [
+        Line(
+            text=plain(text[solid[start] : solid[end] + 1]),
+            box=(float(low[k, 0]), float(low[k, 1]), float(high[k, 0]), float(high[k, 1])),
+            em=float(em[start]),
+            vertical=bool(vertical[start]),
+            rtl=bool(rtl[k]),
+            hyphenated=bool(last_hyphen[k]),
+            first=int(places[solid[start]]),
+        )
+        for k, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True))
+    ]
+    return _merged(pieces)
+
+
+def arrange(lines: Sequence[Line]) -> PageText:
+    """Group lines (in content-stream order) into blocks and bring the blocks into reading order."""
+    if not lines:
+        return PageText((), ())
+    groups = [[lines[0]]]
+    extent = lines[0].box
+    for line in lines[1:]:
+        if _continues(groups[-1][-1], extent, line):
+            groups[-1].append(line)
+            extent = _union(extent, line.box)
+        else:
+            groups.append([line])
+            extent = line.box
+    boxes = np.array([_union(*(line.box for line in group)) for group in groups])
+    ordered = [groups[block] for block in reading_order(boxes).tolist()]
+    edges = np.cumsum([0, *map(len, ordered)]).tolist()
+    return PageText(tuple(line for group in ordered for line in group), tuple(pairwise(edges)))
+
+
+def flowing(lines: Sequence[Line]) -> str:
+    """The lines of one block as running text: broken words joined, no blank between Chinese or Japanese letters."""
+    text = ""
+    for previous, line in zip([None, *lines[:-1]], lines, strict=True):
+        if previous is None:
+            text = line.text
+        elif previous.hyphenated and line.text[:1].islower() and "-" not in text[:-1].rpartition(" ")[2]:
+            text = text[:-1] + line.text
+        elif previous.hyphenated or (is_unspaced(text[-1:]) and is_unspaced(line.text[:1])):
+            text += line.text
+        else:
+            text += " " + line.text
+    return text
+
+
+def same_row(one: Line, other: Line) -> bool:
+    """Whether two horizontal lines stand beside each other: more than half of the lower one's height is shared."""
+    shared = min(one.box[3], other.box[3]) - max(one.box[1], other.box[1])
+    lower = min(one.box[3] - one.box[1], other.box[3] - other.box[1])
+    return not (one.vertical or other.vertical) and shared > 0.5 * lower
+
+
+def _merged(pieces: Sequence[Line]) -> list[Line]:
+    """Pieces that stand beside each other and nearly touch, however far apart they are told, as one line.
+
+    Programs draw raised signs, underlined words and changes of font apart, sometimes long after their neighbours.
+    """
+    before = _neighbours(pieces)
+    after = {left: right for right, left in before.items()}
+    lines = []
+    for place, piece in enumerate(pieces):
+        if place in before:
+            continue
+        members, following = [place], after.get(place)
+        while following is not None:
+            piece = _appended(piece, pieces[following])
+            members.append(following)
+            following = after.get(following)
+        lines.append((min(members), piece))
+    return [line for _, line in sorted(lines, key=lambda told: told[0])]
+
+
+def _neighbours(pieces: Sequence[Line]) -> dict[int, int]:
+    """For each piece that goes on with another one: which one; no piece is followed by two."""
+    boxes = np.array([piece.box for piece in pieces])
+    x0, y0, x1, y1 = boxes.T
+    em = np.array([piece.em for piece in pieces])
+    free = np.array([not (piece.vertical or piece.rtl) for piece in pieces])
+    shared = np.minimum(y1[:, None], y1) - np.maximum(y0[:, None], y0)
+    em = np.maximum(em[:, None], em)
+    gap = x0 - x1[:, None]  # [i, j]: from the end of i to the start of j
+    touching = (gap > -_WORD_GAP * em) & (gap < _SAME_LINE * em) & (x0[:, None] < x0) & free[:, None] & free
+    touching &= shared > 0.5 * np.minimum((y1 - y0)[:, None], y1 - y0)
+    touching &= ~np.array([piece.hyphenated for piece in pieces])[:, None]
+    before: dict[int, int] = {}
+    for left, right in sorted(np.argwhere(touching).tolist(), key=lambda pair: (abs(gap[pair[0], pair[1]]), pair)):
+        if right not in before and left not in before.values():
+            before[right] = left
+    return before
+
+
+def _appended(line: Line, piece: Line) -> Line:
+    em = max(line.em, piece.em)
+    wide = 2.5 * _WORD_GAP if piece.text[:1] in ",.;:)" else _WORD_GAP
+    blank = " " if piece.box[0] - line.box[2] > wide * em else ""
+    text, box = line.text + blank + piece.text, _union(line.box, piece.box)
+    return line._replace(text=text, box=box, em=em, hyphenated=piece.hyphenated)
+
+
+def _continues(last: Line, extent: tuple[float, float, float, float], line: Line) -> bool:
+    """Whether `line` goes on with the block that covers `extent` and ends with `last`."""
+    if line.vertical or last.vertical or line.rtl != last.rtl:
+        return False
+    if max(line.em, last.em) > _SAME_SIZE * max(min(line.em, last.em), 1e-6):
+        return False
+    em = max(line.em, last.em)
+    gap = line.box[1] - last.box[3]
+    moved = (line.box[1] + line.box[3] - last.box[1] - last.box[3]) / 2
+    overlap = min(extent[2], line.box[2]) - max(extent[0], line.box[0])
+    return gap < _BLOCK_GAP * em and moved > 0.4 * em and overlap > 0
+
+
+def _union(*boxes: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = zip(*boxes, strict=True)
+    return min(x0), min(y0), max(x1), max(y1)
+
+
+def _starts(breaks: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Starts of runs among N things, given for each but the first whether it breaks off from the one before."""
+    return np.concatenate([[0], np.flatnonzero(breaks) + 1])
+
+
+def _shape(
+    page: Page, boxes: NDArray[np.float64], places: NDArray[np.int64], told: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """For each solid character [S]: whether its line runs along y, and the em of its line (lines start at `told`)."""
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    lengths = np.diff(np.concatenate([told, [len(boxes)]]))
+    step = np.abs(np.diff(centres, axis=0, prepend=centres[:1]))
+    step[told] = 0
+    size = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True)
+    travel = np.add.reduceat(np.minimum(step, 3 * size), told)  # one jump to another column decides nothing
+    vertical = (travel[:, 1] > 2 * travel[:, 0]) & (lengths > 1)
+    across = np.where(np.repeat(vertical, lengths), boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+    mean = np.add.reduceat(across, told) / lengths
+    loose = page.loose_heights(places[told], vertical)
+    # fonts without ascent are told from the ink; absurd ascents are held to four times the ink
+    em = np.clip(np.nan_to_num(loose), 1.2 * mean, np.maximum(4 * mean, 1.0))
+    return np.repeat(vertical, lengths), np.repeat(em, lengths)
+
+
+def _breaks(
+    codes: NDArray[np.uint32], boxes: NDArray[np.float64], vertical: NDArray[np.bool_], em: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """[S - 1]: whether geometry separates a solid character from the one before it."""
+    axis = vertical.astype(int)  # 0: along x
+    index = np.arange(len(boxes))
+    start, end = boxes[index, axis], boxes[index, axis + 2]
+    top, bottom = boxes[index, 1 - axis], boxes[index, 3 - axis]
+    forward, backward = start[1:] - end[:-1], start[:-1] - end[1:]
+    off = np.maximum(top[1:] - bottom[:-1], top[:-1] - bottom[1:])
+    ordered = ~(is_right_to_left(codes)[1:] | is_right_to_left(codes)[:-1] | vertical[1:])
+    em = em[1:]
+    wide = np.maximum(forward, backward) > _WIDE_GAP * em
+    return wide | (off > _OFF_LINE * em) | (ordered & (backward > _BACKWARD * em))
