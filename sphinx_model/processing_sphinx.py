@@ -119,6 +119,8 @@ class SphinxProcessor(ProcessorMixin):
 
         BOS is put in front where a prompt does not begin with it. Raises ValueError where the numbers differ.
         """
+        if kwargs.get("truncation"):
+            raise ValueError("prompts are never truncated: a cut could go through an image")
         prompts = [text] if isinstance(text, str) else list(text or [""])
         pictures = [self.views(image) for image in _flat(images)]
         found = sum(prompt.count(self.image_token) for prompt in prompts)
@@ -148,6 +150,8 @@ class SphinxProcessor(ProcessorMixin):
         if chat_template not in (None, self.chat_template):
             raise ValueError("a processor has one chat template; give it when the processor is made")
         single = not conversation or isinstance(conversation[0], Mapping)
+        if kwargs.get("truncation"):
+            raise ValueError("dialogues are never truncated: a cut could go through an image")
         if kwargs.get("return_assistant_tokens_mask"):
             raise ValueError("use encode: its labels are the assistant's tokens")
         spare = iter(_flat(images))
@@ -172,12 +176,12 @@ class SphinxProcessor(ProcessorMixin):
         return self.encoder.stop_string()
 
     def answer(self, ids: Sequence[int]) -> str:
-        """Text of generated ids, up to the template's end of an answer, control tokens removed."""
-        text = self.tokenizer.decode(ids, skip_special_tokens=False)
-        text = text.split(self.stop_string())[0] if self.stop_string().strip() else text
-        for token in self.tokenizer.all_special_tokens:
-            text = text.replace(token, "")
-        return text.strip()
+        """Text of generated ids up to EOS or the template's end of an answer, stripped, without control tokens."""
+        special = set(self.tokenizer.all_special_ids)
+        ends = {self.tokenizer.eos_token_id, *self.encoder.codec.control(self.stop_string())} & special
+        end = next((place for place, token in enumerate(ids) if token in ends), len(ids))
+        text = self.tokenizer.decode([token for token in ids[:end] if token not in special])
+        return str(text.split(self.stop_string())[0].strip())
 
     def parse(self, text: str, size: tuple[int, int]) -> list[Found]:
         """Coordinates in generated text, in pixels of an upright image of `size` (width, height).

@@ -241,3 +241,35 @@ def test_a_config_refuses_what_cannot_be_built(make_config):
         make_config(vision_configs=[{"encoder": {"model_type": "dinov2", "patch_size": 14}, "image_size": 32}])
     with pytest.raises(ValueError, match="no encoder of type 'bert'"):
         make_config(vision_configs=[{"encoder": {"model_type": "bert"}}])
+
+
+SMALL = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "vocab_size": 512, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+LANGUAGE_MODELS = {
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": 512, "bos_token_id": 1, "eos_token_id": 2},
+    "mixtral": {**SMALL, "num_local_experts": 4},
+    "qwen2": SMALL,
+}
+
+
+@pytest.mark.parametrize("kind", LANGUAGE_MODELS)
+def test_any_causal_language_model_packs_generates_and_reloads(make_model, processor, tmp_path, kind):
+    model = make_model(text_config={"model_type": kind, **LANGUAGE_MODELS[kind]})
+    samples = three(processor)
+    with torch.no_grad():
+        packed = model(**pack(samples)).logits
+        alone = torch.cat([model(**pack([one])).logits for one in samples], dim=1)
+    assert torch.allclose(packed, alone, atol=1e-4)
+    batch = processor.apply_chat_template(prompts(processor), **OPTIONS)
+    assert model.generate(**batch, **GREEDY, eos_token_id=None).shape[0] == 3
+    model.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path).eval()
+    with torch.no_grad():
+        assert torch.equal(again(**pack(samples)).logits, packed)
+
+
+def test_a_language_model_whose_head_does_more_is_refused(make_model):
+    with pytest.raises(ValueError, match="final_logit_softcapping"):
+        make_model(text_config={"model_type": "gemma2", **SMALL, "head_dim": 8})

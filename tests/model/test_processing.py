@@ -53,4 +53,6 @@ def test_boxes_come_back_in_pixels_of_the_image(processor):
 def test_an_answer_ends_where_the_template_ends_it(processor):
     ids = processor.tokenizer.encode(" It is red.\n### Human: more", add_special_tokens=False)
     assert processor.answer(ids) == "It is red."
+    literal = processor.encoder.codec.plain("The tag </s> ends it.")
+    assert processor.answer([*literal, processor.tokenizer.eos_token_id, *literal]) == "The tag </s> ends it."
     assert processor.stop_string() == "\n###"
