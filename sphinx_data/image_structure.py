@@ -85,7 +85,7 @@ def check_png(data: bytes) -> ImageInfo:
     """Walk a PNG's chunks, with their checksums, up to its end. Raises DamagedImage."""
     view, size, position = memoryview(data), len(data), 8
     header: tuple[int, ...] | None = None
-    frames, orientation, has_pixels, packed = 1, 1, False, False
+    orientation, has_pixels, packed, animated = 1, False, False, False
     while True:
         if position + 12 > size:
             raise DamagedImage("image-truncated", "The PNG ends before its IEND chunk.")
@@ -101,8 +101,8 @@ def check_png(data: bytes) -> ImageInfo:
             header = struct.unpack(">IIBB", view[start : start + 10])
         elif kind == b"IDAT":
             has_pixels = True
-        elif kind == b"acTL" and length == 8 and not has_pixels:
-            frames = int.from_bytes(view[start : start + 4], "big")
+        elif kind == b"acTL":
+            animated = True  # whatever number of frames it tells: readers warn about wrong ones
         elif kind == b"eXIf":
             orientation = exif_orientation(bytes(view[start:end]))
         elif kind == b"IEND":
@@ -112,4 +112,4 @@ def check_png(data: bytes) -> ImageInfo:
     if not has_pixels:
         raise DamagedImage("image-damaged", "The PNG has no picture data.")
     width, height, bits, _ = header
-    return ImageInfo("png", width, height, orientation, bits == 16, frames > 1, packed_text=packed)
+    return ImageInfo("png", width, height, orientation, bits == 16, animated, packed_text=packed)

@@ -83,8 +83,8 @@ def prepare_image(data: bytes, decode: bool = False, max_pixels: int = MAX_PIXEL
             _decode(data)
         return Prepared(data, _KEPT[info.format], info.width, info.height)
     picture = _eight_bit(_decode(data))
-    if transpose := _TRANSPOSE.get(info.orientation):
-        picture = picture.transpose(transpose)
+    if info.orientation in _TRANSPOSE:
+        picture = picture.transpose(_TRANSPOSE[info.orientation])
     scale = 1.0
     if pixels > max_pixels:
         scale = (max_pixels / pixels) ** 0.5
@@ -101,7 +101,7 @@ def _reasons(info: ImageInfo, max_pixels: int) -> list[str]:
     if info.format not in _KEPT:
         reasons.append(f"{info.format} converted")
     if info.animated:
-        reasons.append("first frame of several")
+        reasons.append("first frame of an animation")
     if info.four_inks:
         reasons.append("CMYK to RGB")
     if info.deep:

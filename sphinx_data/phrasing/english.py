@@ -106,19 +106,25 @@ def number(count: int) -> str:
     return _NUMBERS[count] if 0 <= count < len(_NUMBERS) else str(count)
 
 
+def _head(phrase: str) -> str:
+    """The noun that decides: "glass" of "a glass of water"."""
+    match = _HEAD.match(phrase)
+    return (match[1] if match else phrase).lower().split(" ")[-1]
+
+
 def is_plural(phrase: str) -> bool:
     """Whether a name is plural already (scissors)."""
-    return phrase.lower().split(" ")[-1] in _PAIRS
+    return _head(phrase) in _PAIRS
 
 
 def is_mass(phrase: str) -> bool:
     """Whether a name takes neither article nor number (grass, stairs)."""
-    return phrase.lower().split(" ")[-1] in _MASS or is_plural_only(phrase)
+    return _head(phrase) in _MASS or is_plural_only(phrase)
 
 
 def is_plural_only(phrase: str) -> bool:
     """Whether a name is a plural without number (stairs)."""
-    return phrase.lower().split(" ")[-1] in _PLURAL_ONLY
+    return _head(phrase) in _PLURAL_ONLY
 
 
 def counted(phrase: str, count: int) -> tuple[str, str]:

@@ -1,0 +1,30 @@
+import subprocess
+import sys
+
+import pytest
+
+from sphinx_data import convert
+from sphinx_data.errors import UsageError
+
+
+def test_every_module_is_a_format_with_one_line():
+    lines = convert.descriptions()
+    assert {"coco", "imagefolder", "llava"} <= set(lines)
+    assert all(line.endswith(".") and len(line) <= 120 for line in lines.values())
+    for name in convert.format_names():
+        module = convert.load(name)
+        assert issubclass(module.Options, module.CommonOptions)
+        assert all(hasattr(module, part) for part in ("Record", "records", "produce"))
+
+
+def test_the_list_of_formats_needs_neither_numpy_nor_pillow():
+    code = "import sys; from sphinx_data import convert; convert.descriptions(); "
+    code += "print([m for m in ('numpy', 'PIL', 'cv2', 'torch', 'pyarrow') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["nonsense", "_common", "../cli"])
+def test_an_unknown_format_is_named(name):
+    with pytest.raises(UsageError, match=r"choose one of coco"):
+        convert.load(name)
