@@ -14,10 +14,24 @@ There is no registry: `format_names` looks at this folder, `load` imports.
 
 import ast
 import importlib
+import os
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from sphinx_data.errors import UsageError
+
+
+class Inputs(NamedTuple):
+    """What a conversion reads."""
+
+    annotations: tuple[str, ...]  # annotation files, or folders where the format is one of folders
+    images: str | None = None  # folder of pictures; default: that of the first annotation file
+
+    def places(self) -> dict[str, str]:
+        """The roots that workers need; they never influence results."""
+        first = Path(self.annotations[0])
+        return {"images": os.path.abspath(self.images or (first if first.is_dir() else first.parent))}
 
 
 def format_names() -> list[str]:

@@ -1,32 +1,21 @@
-"""What all formats share: inputs, options, media files, unique ids, seeded limits, loose JSON."""
+"""What all formats share: options, media files, unique ids, seeded limits, loose JSON."""
 
 import heapq
 import json
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Protocol, TypeVar
+from pathlib import PurePosixPath
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import xxhash
 
 from sphinx_data import media, storage
+from sphinx_data.convert import Inputs as Inputs
 from sphinx_data.errors import InputError
 from sphinx_data.sample import Struct
 
 MISSING = -1
-
-
-class Inputs(NamedTuple):
-    """What a conversion reads."""
-
-    annotations: tuple[str, ...]  # annotation files, or folders where the format is one of folders
-    images: str | None = None  # folder of pictures; default: that of the first annotation file
-
-    def places(self) -> dict[str, str]:
-        """The roots that workers need; they never influence results."""
-        first = Path(self.annotations[0])
-        return {"images": os.path.abspath(self.images or (first if first.is_dir() else first.parent))}
 
 
 class CommonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

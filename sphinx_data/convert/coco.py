@@ -14,10 +14,18 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import xxhash
 
-from sphinx_data.convert._coco_file import Annotation, CocoFile, annotations_by_image, identity, licenses, picture_names
+from sphinx_data.convert import Inputs
+from sphinx_data.convert._coco_file import (
+    Annotation,
+    CocoFile,
+    annotations_by_image,
+    categories,
+    identity,
+    licenses,
+    picture_names,
+)
 from sphinx_data.convert._common import (
     CommonOptions,
-    Inputs,
     Media,
     RejectedError,
     UniqueIds,
@@ -28,7 +36,7 @@ from sphinx_data.convert._common import (
     limited,
     load_image,
     short,
-)  # fmt: skip
+)
 from sphinx_data.convert._regions import coco_region
 from sphinx_data.licenses import UNKNOWN
 from sphinx_data.media import Prepared
@@ -78,6 +86,12 @@ class Record(Struct, frozen=True, kw_only=True):
 def records(inputs: Inputs, options: Options) -> Iterator[Record]:
     """Every picture of every file, in file order; then the annotations that belong to none."""
     return limited(lambda: _records(inputs, options), options)
+
+
+def class_names(inputs: Inputs) -> Iterator[str]:
+    """Readable class names of every file, for what needs all of them (`sphinx_data.som.build.Options.vocabulary`)."""
+    for path in inputs.annotations:
+        yield from (name for name, _ in categories(decode_file(path, CocoFile)).values())
 
 
 def _records(inputs: Inputs, options: Options) -> Iterator[Record]:

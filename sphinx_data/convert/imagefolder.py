@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from sphinx_data import storage
+from sphinx_data.convert import Inputs
 from sphinx_data.convert._common import (
     CommonOptions,
-    Inputs,
     Media,
     RejectedError,
     UniqueIds,
     clean_text,
     limited,
     load_image,
-)  # fmt: skip
+)
 from sphinx_data.errors import InputError
 from sphinx_data.licenses import UNKNOWN
 from sphinx_data.phrasing import choose, english

@@ -12,9 +12,9 @@ from typing import Any, Literal
 import msgspec
 
 from sphinx_data import storage
+from sphinx_data.convert import Inputs
 from sphinx_data.convert._common import (
     CommonOptions,
-    Inputs,
     Media,
     RejectedError,
     UniqueIds,
@@ -25,7 +25,7 @@ from sphinx_data.convert._common import (
     limited,
     load_image,
     short,
-)  # fmt: skip
+)
 from sphinx_data.licenses import UNKNOWN
 from sphinx_data.media import Prepared
 from sphinx_data.sample import (

@@ -1,8 +1,8 @@
 """Samples with regions -> Set-of-Mark samples: the raw picture, and marks as regions that the text refers to."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import msgspec
@@ -42,6 +42,11 @@ def vocabulary_of(labels: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(sorted({english.readable(label) for label in labels if label}))
 
 
+def dataset_vocabulary(dataset: "Dataset") -> tuple[str, ...]:
+    """Readable class names of all regions of a dataset; one pass over it."""
+    return vocabulary_of({region.label for example in dataset for region in example.sample.regions})
+
+
 def records(dataset: "Dataset", options: Options) -> Iterator[Record]:
     """The planning pass over a dataset directory: every row, or the seeded subset of `options.limit`."""
     rows = list(zip(*(dataset.table(["id", "size"])[name].to_pylist() for name in ("id", "size")), strict=True))
@@ -56,6 +61,14 @@ def produce(record: Record, options: Options, places: dict[str, str]) -> Iterato
     """The Set-of-Mark sample of one row of ``places["dataset"]``, and the rejects of its regions."""
     example = _open(places["dataset"])[record.row]
     return mark([Built(example.sample, tuple(bytes(image) for image in example.images))], options)
+
+
+def produce_from(
+    produce_source: Callable[..., Iterator[Built | Reject]], source_options: Any, record: Any, options: Options,
+    places: dict[str, str],
+) -> Iterator[Built | Reject]:  # fmt: skip
+    """Mark what a converter makes of its record: ``partial(produce_from, coco.produce, coco_options)`` is a step."""
+    return mark(produce_source(record, source_options, places), options)
 
 
 @lru_cache(maxsize=2)
@@ -139,8 +152,8 @@ def _sample(source: Sample, placed: Sequence[placing.Mark], options: Options) ->
         kind = "naming" if _hash(options.seed, f"{sample_id}\0dialogue") % 2 else "questions"
     messages: list[Message] = []
     if kind in ("questions", "both"):
-        unmarked = [name for n, name in sorted(names.items()) if n not in numbers]
-        messages += dialogue.questions(marks, [*dict.fromkeys(unmarked + list(options.vocabulary))], sample_id)
+        unmarked = sorted({name for n, name in names.items() if n not in numbers})
+        messages += dialogue.questions(marks, [unmarked, options.vocabulary], sample_id)
     if kind in ("naming", "both"):
         named = dialogue.naming(marks, sample_id)
         # the picture is shown once; names come last, or they would give the answers of the questions away

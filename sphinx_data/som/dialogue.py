@@ -13,6 +13,7 @@ from sphinx_data.phrasing import choose, english
 from sphinx_data.sample import ImagePart, Message, Part, RegionPart, TextPart
 
 _MARKS = "{marks}"
+_ATTEMPTS = 16  # draws of a class that no mark is on
 
 
 class Named(NamedTuple):
@@ -36,11 +37,12 @@ def naming(marks: Sequence[Named], sample_id: str, image: int = 0) -> list[Messa
     return [Message(role="user", content=(ImagePart(image=image), *question)), _assistant(answer)]
 
 
-def questions(marks: Sequence[Named], absent: Sequence[str], sample_id: str, image: int = 0) -> list[Message]:
+def questions(marks: Sequence[Named], absent: Sequence[Sequence[str]], sample_id: str, image: int = 0) -> list[Message]:
     """The paper's question form: marks are introduced, then asked which are on a class and how many there are.
 
-    A third of the questions is about a class that no mark is on; `absent` are such classes. Classes are drawn by the
-    sample's id. The first reply, which tells nothing, is not supervised.
+    A third of the questions is about a class that no mark is on, from one of the lists `absent` (classes that are in
+    the picture without a mark, classes of other pictures). Classes are drawn by the sample's id. The first reply, which
+    tells nothing, is not supervised.
     """
     before, _, after = choose("som-vqa", "introduction", sample_id).partition(_MARKS)
     opening = (ImagePart(image=image), *_text(before), _all_marks(marks), *_text(after))
@@ -72,13 +74,17 @@ def _how_many(marks: Sequence[Named], subject: str, sample_id: str, turn: int) -
     return [_user(question), _assistant([TextPart(text=str(count))])]
 
 
-def _subject(marks: Sequence[Named], absent: Sequence[str], key: str) -> str:
+def _subject(marks: Sequence[Named], absent: Sequence[Sequence[str]], key: str) -> str:
     """The class that a question is about: in a third of the cases one that no mark is on, if there is any."""
     present = sorted({mark.name for mark in marks})
-    others = [name for name in absent if not any(_related(name, other) for other in present)]
-    if others and _draw(f"{key}\0absent", 3) == 0:
-        return others[_draw(f"{key}\0which", len(others))]
-    return present[_draw(f"{key}\0which", len(present))]
+    pools = [pool for pool in absent if pool]
+    if pools and _draw(f"{key}\0absent", 3) == 0:
+        for attempt in range(_ATTEMPTS):
+            pool = pools[_draw(f"{key}\0pool\0{attempt}", len(pools))]
+            name = pool[_draw(f"{key}\0which\0{attempt}", len(pool))]
+            if not any(_related(name, other) for other in present):
+                return name
+    return present[_draw(f"{key}\0present", len(present))]
 
 
 def _related(one: str, other: str) -> bool:

@@ -7,7 +7,7 @@ import msgspec
 from PIL import Image as Picture
 
 from sphinx_data import convert, sample
-from sphinx_data.convert._common import Inputs
+from sphinx_data.convert import Inputs
 from sphinx_data.dialects import DIALECTS, Geometry
 
 

@@ -237,8 +237,8 @@ def test_a_limit_is_a_seeded_subset(run, photo, write_json):
 
 
 def test_a_picture_that_changed_after_planning_stops_the_build(photo, write_json):
+    from sphinx_data.convert import Inputs
     from sphinx_data.convert import coco as module
-    from sphinx_data.convert._common import Inputs
 
     path = photo()
     inputs = Inputs((str(write_json(coco({"bbox": [1, 1, 9, 9]}))),))
