@@ -5,10 +5,10 @@ import unicodedata
 import numpy as np
 from numpy.typing import NDArray
 
-from sphinx_data.ocr.pdf import Characters
+from sphinx_data.ocr.pdf import NAMELESS, Characters
 
 HYPHEN = 0x02  # PDFium's code for a hyphen at a line end
-REPLACEMENT = 0xFFFD
+
 _SOFT_HYPHEN = 0xAD
 _INK = 0.5  # pixels; a smaller extent is rounding
 
@@ -27,13 +27,13 @@ def code_points(characters: Characters) -> tuple[NDArray[np.uint32], NDArray[np.
     boxes[pair, 2:] = np.maximum(boxes[pair, 2:], boxes[pair + 1, 2:])
     # a blank, line end or control with ink is a glyph that the font names wrongly (U+0002 and U+00AD are real hyphens)
     inked = (boxes[:, 2:] - boxes[:, :2] > _INK).all(axis=1)
-    codes[inked & _INKLESS[np.minimum(codes, _INKLESS.size - 1)]] = REPLACEMENT
+    codes[inked & _INKLESS[np.minimum(codes, _INKLESS.size - 1)]] = NAMELESS
     codes[inked & (codes == _SOFT_HYPHEN)] = ord("-")
     keep = ~_FORMAT[np.minimum(codes, _FORMAT.size - 1)]
     keep[pair + 1] = False
     lone = high | low
     lone[pair] = False
-    codes[lone | (codes > 0x10FFFF)] = REPLACEMENT
+    codes[lone | (codes > 0x10FFFF)] = NAMELESS
     places = np.flatnonzero(keep)
     return codes[places], boxes[places], places
 

@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sphinx_data.errors import UsageError
+from sphinx_data.ocr.symbols import drawn_by
 
+NAMELESS = 0xFFFD  # U+FFFD stands for every glyph whose meaning the document does not tell
 INVISIBLE_MODES = frozenset({3, 7})  # text render modes that paint nothing: invisible, clip only
 
 _PASSWORD_ERROR, _SECURITY_ERROR = 4, 5  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
@@ -34,9 +36,13 @@ class PdfError(Exception):
 
 
 class Characters(NamedTuple):
-    """The text layer of a page in content-stream order, as PDFium tells it (N UTF-16 code units)."""
+    """The text layer of a page in content-stream order: N UTF-16 code units as PDFium tells them.
 
-    codes: NDArray[np.uint32]  # [N]; generated blanks and line ends included, U+0002 for a line-end hyphen
+    Generated blanks and line ends are included; a hyphen at a line end is U+0002; what a symbol font tells wrongly is
+    U+FFFD (`NAMELESS`).
+    """
+
+    codes: NDArray[np.uint32]  # [N]
     boxes: NDArray[np.float64]  # [N, 4] x0, y0, x1, y1 of the ink in pixels of the rendering; not clipped
 
 
@@ -70,11 +76,21 @@ def renderer() -> tuple[str, str]:
 
 
 @functools.cache
-def _address_call(name: str, arguments: int) -> Any:
-    """A PDFium function that takes plain addresses: no ctypes object per call, which is half of the time."""
+def _address_call(name: str, arguments: int, result: Any = ctypes.c_uint) -> Any:
+    """A PDFium function on plain addresses: (handle), or (handle, index, `arguments` addresses) from 0 on.
+
+    No ctypes object is made per call, which is half of the time.
+    """
     pointer = ctypes.cast(getattr(_raw(), name), ctypes.c_void_p).value or 0
-    kinds = [ctypes.c_void_p, ctypes.c_int, *[ctypes.c_void_p] * arguments]
-    return ctypes.CFUNCTYPE(ctypes.c_uint, *kinds)(pointer)
+    kinds = [ctypes.c_void_p, *([ctypes.c_int] if arguments >= 0 else []), *[ctypes.c_void_p] * arguments]
+    return ctypes.CFUNCTYPE(result, *kinds)(pointer)
+
+
+def _font_name(raw: Any, font: int) -> str:
+    handle = ctypes.cast(ctypes.c_void_p(font), raw.FPDF_FONT)
+    buffer = ctypes.create_string_buffer(256)
+    length = raw.FPDFFont_GetBaseFontName(handle, buffer, len(buffer))
+    return buffer.value.decode("utf-8", "replace") if 0 < length <= len(buffer) else ""
 
 
 class Document:
@@ -169,7 +185,23 @@ class Page:
         start = corners.ctypes.data
         columns = (range(start + 8 * k, start + 8 * k + 32 * count, 32) for k in range(4))
         deque(map(_address_call("FPDFText_GetCharBox", 4), repeat(text, count), range(count), *columns), maxlen=0)
+        codes[self._misnamed(codes)] = NAMELESS
         return Characters(codes, self._to_pixels(corners[:, [0, 2, 1, 3]]))
+
+    def _misnamed(self, codes: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """[N]: characters that a symbol font tells as ASCII but does not draw as such."""
+        raw, count = _raw(), len(codes)
+        text = ctypes.cast(self._text, ctypes.c_void_p).value
+        things = map(_address_call("FPDFText_GetTextObject", 0, ctypes.c_size_t), repeat(text, count), range(count))
+        unique, inverse = np.unique(np.fromiter(things, np.uintp, count), return_inverse=True)
+        wrong = np.zeros(count, np.bool_)
+        font_of = _address_call("FPDFTextObj_GetFont", -1, ctypes.c_size_t)
+        fonts = np.array([font_of(thing) if thing else 0 for thing in unique.tolist()], np.uintp)
+        for font in np.unique(fonts).tolist():
+            if font and (drawn := drawn_by(_font_name(raw, font))) is not None:
+                mine = np.isin(inverse, np.flatnonzero(fonts == font)) & (codes < 128)
+                wrong[mine] = ~drawn[codes[mine]]
+        return wrong
 
     def loose_heights(self, indices: NDArray[np.int64], vertical: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Ascent to descent in pixels [K] of characters `indices` [K], measured along x where `vertical` [K]."""

@@ -25,6 +25,7 @@ class PageSpec:
     rotate: int = 0
     crop: tuple[float, float, float, float] | None = None
     to_unicode: dict[int, str] = field(default_factory=dict)  # character code -> UTF-16 in hex, font F2 only
+    base_font: str = "Helvetica"  # of F2
 
 
 def show(text: str, x: float, y: float, size: float = 14, font: str = "F1", mode: int = 0, before: str = "") -> str:
@@ -48,7 +49,7 @@ def pdf(*pages: PageSpec) -> bytes:
         )
         objects.append(_stream(page.content.encode("cp1252")))
         objects.append(
-            b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding "
+            f"<< /Type /Font /Subtype /Type1 /BaseFont /{page.base_font} /Encoding /WinAnsiEncoding ".encode()
             + f"/ToUnicode {first + 3} 0 R >>".encode()
         )
         objects.append(_stream(_cmap(page.to_unicode)))

@@ -126,3 +126,11 @@ def test_page_is_scaled_to_the_long_side_whatever_its_size() -> None:
         _, raster = read(pdf(PageSpec(show("x", 10, 10), size=size)))
         assert max(raster.width, raster.height) == LONG_SIDE
         assert min(raster.width, raster.height) == LONG_SIDE // 2
+
+
+def test_symbol_fonts_do_not_tell_letters() -> None:
+    content = show("x", 40, 200) + show("60A{", 49, 200, font="F2")  # not-equal, prime, script A, brace
+    page, _ = read(pdf(PageSpec(content, base_font="ABCDEF+CMSY10")))
+    assert "".join(texts(page)).replace(" ", "") == "x\ufffd\ufffdA{"
+    page, _ = read(pdf(PageSpec(content, base_font="ABCDEF+CMR10")))
+    assert "".join(texts(page)).replace(" ", "") == "x60A{"

@@ -1,0 +1,34 @@
+"""Symbol fonts without names: their glyphs come out as the letter that happens to share their code.
+
+Old TeX fonts tell a prime as "0", "not equal" as "6=" and a sum as "P"; dingbats tell a bullet as "r". PDFium maps the
+glyphs whose names it knows; what is left as plain ASCII is wrong unless such a font really draws it.
+"""
+
+import re
+import string
+
+import numpy as np
+from numpy.typing import NDArray
+
+_CAPITALS = string.ascii_uppercase  # script, black-letter and double-struck capitals may be told as plain ones
+# fonts by base name (after the subset's "ABCDEF+"), with the ASCII that they do draw
+_FONTS = (
+    (r"CMB?SY|EU[SF]M|EURB|RSFS|TXSY|PXSY|LMMATHSYMBOLS|LMSY", _CAPITALS + "{}|/\\*-"),
+    (r"CMEX|TXEX|PXEX|LMMATHEXTENSION|LMEX|ESINT|MSAM|STMARY|WASY", ""),
+    (r"MSBM|BBOLD|BBM|DSROM", _CAPITALS),
+    (r"CMMI|CMMIB|LMMATHITALIC|LMMI|TXMI|PXMI|RTXMI", string.ascii_letters + string.digits + ".,/<>()*=+-[]'"),
+    (r"SYMBOL", string.digits + string.punctuation),
+    (r"(ITC)?ZAPF-?DINGBATS|.*DINGBAT|WINGDINGS|WEBDINGS|MARVOSYM|FONTAWESOME|BBDING|MONOTYPESORTS", ""),
+)
+
+
+def drawn_by(font: str) -> NDArray[np.bool_] | None:
+    """[128] which ASCII codes a font of this base name may be believed to draw; None where all of them."""
+    name = font.rpartition("+")[2].upper().replace(" ", "")
+    for pattern, drawn in _FONTS:
+        if re.match(pattern, name):
+            table = np.zeros(128, np.bool_)
+            table[: ord(" ") + 1] = True  # blanks and controls have rules of their own
+            table[[ord(letter) for letter in drawn]] = True
+            return table
+    return None
