@@ -33,6 +33,11 @@ from sphinx_data.sample import RegionPart, TextPart
         ("8", "an 8", "three 8s"),
         ("grass", "grass", "grass"),
         ("people", "people", "people"),
+        ("scrambled eggs", "scrambled eggs", "scrambled eggs"),
+        ("rhinoceros", "a rhinoceros", "three rhinoceroses"),
+        ("telephoto lens", "a telephoto lens", "three telephoto lenses"),
+        ("bus", "a bus", "three buses"),
+        ("glass", "a glass", "three glasses"),
     ],
 )
 def test_articles_and_plurals(name, one, three):

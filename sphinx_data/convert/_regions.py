@@ -54,6 +54,12 @@ def _numbers(values: Any) -> list[float] | None:
     """A list of finite numbers, or None."""
     if not isinstance(values, list):
         return None
+    if set(map(type, values)) <= {int, float}:  # the usual case; a sum shows NaN and infinity
+        try:
+            if math.isfinite(sum(values)):
+                return [float(value) for value in values]
+        except OverflowError:
+            return None
     numbers = [number for value in values if (number := _number(value)) is not None]
     return numbers if len(numbers) == len(values) else None
 
@@ -89,6 +95,9 @@ def _round(value: float) -> float:
 
 
 def _clamp(ring: Sequence[float], width: int, height: int) -> tuple[float, ...]:
+    rounded = [round(value, _DECIMALS) for value in ring]
+    if min(rounded) >= 0 and max(rounded[::2]) <= width and max(rounded[1::2]) <= height:
+        return tuple(rounded)
     limits = (float(width), float(height))
     return tuple(_round(min(max(value, 0.0), limits[index % 2])) for index, value in enumerate(ring))
 

@@ -26,20 +26,26 @@ _IRREGULAR = {
 _PAIRS = {
     "scissors", "skis", "glasses", "eyeglasses", "sunglasses", "goggles", "pants", "trousers", "jeans", "shorts",
     "binoculars", "tongs", "pliers", "tweezers", "headphones", "earphones", "tights", "leggings", "pajamas", "shears",
-    "clippers", "chopsticks", "handcuffs", "nachos", "overalls",
+    "clippers", "chopsticks", "handcuffs", "overalls",
 }  # fmt: skip
 # Plural already, without number.
 _PLURAL_ONLY = {
     "people", "stairs", "clothes", "blinds", "curtains", "vegetables", "fruits", "flowers", "rocks", "goods",
     "groceries", "leaves", "bushes", "trees", "hills", "mountains", "clouds", "bleachers", "suspenders", "fries",
 }  # fmt: skip
+# Singular in spite of its -s; so are words in -ss, -us and -is.
+_SINGULAR_S = {
+    "lens", "gas", "canvas", "atlas", "christmas", "pancreas", "alias", "rhinoceros", "thermos", "cosmos", "asbestos",
+}  # fmt: skip
 # Neither article nor number.
 _MASS = {
     "broccoli", "grass", "sky", "sand", "snow", "water", "sea", "dirt", "gravel", "mud", "rice", "bread", "pasta",
     "salad", "food", "fruit", "milk", "coffee", "tea", "beer", "wine", "cheese", "butter", "furniture", "luggage",
-    "clothing", "jewelry", "equipment", "traffic", "smoke", "fog", "fire", "ice", "straw", "hay", "moss", "cardboard",
+    "clothing", "jewelry", "equipment", "traffic", "smoke", "fog", "fire", "ice", "hay", "news", "moss", "cardboard",
     "paper", "metal", "wood", "plastic", "cloth", "text", "foliage", "vegetation", "terrain", "scenery", "corn",
     "lettuce", "spinach", "garlic", "celery", "asparagus", "bacon", "ham", "beef", "pork", "toast", "popcorn",
+    "honey", "toothpaste", "vinegar", "whiskey", "vodka", "cider", "sushi", "guacamole", "petfood", "mayonnaise",
+    "ketchup", "mustard", "sugar", "salt", "flour", "yogurt", "medicine", "tape",
 }  # fmt: skip
 _NUMBERS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -81,7 +87,7 @@ def plural(phrase: str) -> str:
 
 def _plural_word(noun: str) -> str:
     lower = noun.lower()
-    if lower in _PAIRS or lower in _MASS or lower in _PLURAL_ONLY or lower in _IRREGULAR.values():
+    if lower in _PAIRS or lower in _MASS or lower in _IRREGULAR.values() or _is_plural_word(lower):
         return noun
     for irregular, form in _IRREGULAR.items():
         if lower == irregular or (irregular in ("man", "woman", "person") and _compound(lower, irregular)):
@@ -123,8 +129,15 @@ def is_mass(phrase: str) -> bool:
 
 
 def is_plural_only(phrase: str) -> bool:
-    """Whether a name is a plural without number (stairs)."""
-    return _head(phrase) in _PLURAL_ONLY
+    """Whether a name is a plural without number (stairs, scrambled eggs)."""
+    return _is_plural_word(_head(phrase))
+
+
+def _is_plural_word(noun: str) -> bool:
+    if noun in _PLURAL_ONLY:
+        return True
+    named = noun in _PAIRS or noun in _MASS or noun in _SINGULAR_S or noun in _IRREGULAR
+    return len(noun) > 3 and noun.endswith("s") and not noun.endswith(("ss", "us", "is")) and not named
 
 
 def counted(phrase: str, count: int) -> tuple[str, str]:
