@@ -37,6 +37,12 @@ def picture_names(entry: dict[str, Any]) -> list[str]:
     return names
 
 
+def length(value: Any) -> int:
+    """A width or height as the file says it, 0 where it says none that can be."""
+    whole = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 2**31
+    return int(value) if whole and value == int(value) else 0
+
+
 def identity(value: Any) -> str | None:
     """An id as a key, so that 7 and "7" are one picture; None for what cannot be an id."""
     return clean_text(str(value)) if isinstance(value, (int, str)) and not isinstance(value, bool) else None
@@ -57,13 +63,14 @@ def categories(file: CocoFile) -> dict[str | None, tuple[str, bool]]:
     return {
         identity(entry.get("id")): (english.readable(clean_text(entry["name"])), _is_stuff(entry))
         for entry in _objects(file.categories)
-        if isinstance(entry.get("name"), str)
+        if isinstance(entry.get("name"), str) and entry["name"].strip()
     }
 
 
-def licenses(file: CocoFile) -> dict[str | None, str]:
+def licenses(file: CocoFile) -> dict[str, str]:
     """Licence id -> SPDX id."""
-    return {identity(entry.get("id")): from_coco(entry) for entry in _objects(file.licenses or [])}
+    found = {identity(entry.get("id")): from_coco(entry) for entry in _objects(file.licenses or [])}
+    return {key: name for key, name in found.items() if key is not None}
 
 
 def _is_stuff(category: dict[str, Any]) -> bool:

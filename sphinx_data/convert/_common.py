@@ -139,6 +139,8 @@ def decode_file(path: str, kind: type[Any]) -> Any:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
         raise InputError(f"{path}: {error}") from None
+    except RecursionError:
+        raise InputError(f"{path}: is nested too deeply") from None
     except (msgspec.MsgspecError, UnicodeError) as error:
         reason = str(error)
     try:  # Python writes NaN and Infinity, which are not JSON; the items that hold them are the workers' matter

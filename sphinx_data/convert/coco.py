@@ -21,6 +21,7 @@ from sphinx_data.convert._coco_file import (
     annotations_by_image,
     categories,
     identity,
+    length,
     licenses,
     picture_names,
 )
@@ -120,10 +121,10 @@ def _records(inputs: Inputs, options: Options) -> Iterator[Record]:
 
 
 def _record(
-    inputs: Inputs, name: str, sample_id: str, entry: dict[str, Any], names: dict[str | None, str],
+    inputs: Inputs, name: str, sample_id: str, entry: dict[str, Any], names: dict[str, str],
     found: list[Annotation], dropped: list[Reject],
 ) -> Record:  # fmt: skip
-    record, width, height = clean_text(str(entry["id"])), entry.get("width"), entry.get("height")
+    record = clean_text(str(entry["id"]))
     rejects = [msgspec.structs.replace(reject, id=sample_id) for reject in dropped]
     if not found:
         detail = "No annotation of the picture can be used." if rejects else "The picture has no annotation."
@@ -133,9 +134,9 @@ def _record(
         record=record,
         id=sample_id,
         media=find_media(inputs.places()["images"], *picture_names(entry)) if found else None,
-        width=width if isinstance(width, int) else 0,
-        height=height if isinstance(height, int) else 0,
-        license=names.get(identity(entry.get("license"))),
+        width=length(entry.get("width")),
+        height=length(entry.get("height")),
+        license=names.get(identity(entry.get("license")) or ""),
         annotations=tuple(found),
         rejects=tuple(rejects),
     )
