@@ -114,6 +114,8 @@ def _reasons(info: ImageInfo, max_pixels: int) -> list[str]:
 
 
 def _check_by_pillow(data: bytes) -> ImageInfo:
+    if data[:4] == b"RIFF" and int.from_bytes(data[4:8], "little") + 8 > len(data):
+        raise DamagedImage("image-truncated", "The file is shorter than its header says.")
     picture = _open(data)
     kind = (picture.format or "").lower()
     exif = picture.info.get("exif", b"")

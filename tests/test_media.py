@@ -143,7 +143,7 @@ def test_a_bomb_is_refused_by_its_header():
         prepare_image(data)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_every_cut_is_noticed(kind):
     data = encoded(photo(), kind)
     for length in range(0, len(data) - 1, 7):

@@ -31,6 +31,7 @@ def test_masks_agree_with_pycocotools(height, width, seed, density):
         assert (rle.window(runs, height, box) == mask[y0:y1, x0:x1]).all()
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools with numpy 2
 def test_real_masks_agree_with_pycocotools():
     for result in json.loads(RESULTS.read_text()):
         segmentation = result["segmentation"]

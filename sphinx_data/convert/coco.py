@@ -4,7 +4,7 @@ Input: one JSON object with ``images``, ``annotations``, ``categories`` and perh
 ``file_name`` (or the end of ``coco_url``) below the folder of pictures. One sample a picture, with a detection turn in
 SPHINX's form: "Detect all objects in the image." -> "There is a dog [...], two cups [...; ...] and ... in the image."
 Answers are bounded: classes are asked for whole, in an order drawn from the sample's id, while `max_objects` allows; a
-picture with more names its classes in the question. A class with a dropped crowd is answered without a number.
+picture with more names its classes in the question. A class that lost a region (a crowd, say) gets no number.
 COCO's annotations are CC-BY-4.0 (https://cocodataset.org/#termsofuse); every picture carries its own licence.
 """
 
@@ -184,19 +184,19 @@ def _find_regions(record: Record, options: Options, picture: Prepared) -> _Found
     regions: list[Region] = []
     rejects: list[Reject] = []
     groups: dict[str, Group] = {}
-    crowded: set[str] = set()
+    incomplete: set[str] = set()  # classes of which the picture shows more than the answer
     clipped = 0
     for annotation in record.annotations:
         try:
             value = item(annotation.raw)
             crowd = value.get("iscrowd") == 1
             if crowd and options.crowd == "drop":
-                crowded.add(annotation.label)
                 raise RejectedError("crowd", "iscrowd is 1.")
             done = coco_region(value, annotation.label, picture.width, picture.height)
             if done.area < options.min_area:
                 raise RejectedError("too-small", f"Its area is {done.area:g} of at least {options.min_area:g} pixels.")
         except RejectedError as error:
+            incomplete.add(annotation.label)
             rejects.append(_reject(record, "region", error.rule, f"{_title(annotation)}: {error.detail}"))
             continue
         name = f"group of {english.plural(annotation.label)}" if crowd else annotation.label
@@ -204,7 +204,7 @@ def _find_regions(record: Record, options: Options, picture: Prepared) -> _Found
         groups[name] = Group(name=name, regions=(*before, len(regions)), stuff=annotation.stuff and not crowd)
         regions.append(done.region)
         clipped += done.clipped
-    counted = [group._replace(exact=group.name not in crowded) for group in groups.values()]
+    counted = [group._replace(exact=group.name not in incomplete) for group in groups.values()]
     return _Found(regions, counted, rejects, clipped)
 
 

@@ -83,6 +83,14 @@ def test_a_crowd_is_dropped_and_its_class_answered_without_a_number(run, photo, 
     assert "two people [" in answer
 
 
+def test_a_class_that_lost_a_region_is_not_counted(run, photo, write_json):
+    photo()
+    boxes = [[5, 5, 20, 20], [30, 5, 20, 20], [60, 30, 3, 3]]
+    found = run("coco", write_json(coco(*({"bbox": box} for box in boxes))), min_area=100)
+    assert found.rules() == [("region", "too-small")]
+    assert text_of(found.samples[0])[1].startswith("There are cups [")
+
+
 @pytest.mark.parametrize(
     ("annotation", "rule"),
     [
