@@ -1,9 +1,9 @@
 """LLaVA conversations: a list or JSON lines of {id, image, conversations: [{from, value}]} (LLaVA, ShareGPT4V, LLaVAR).
 
 ``image`` is a name below the folder of pictures, a list of names, or absent (text only). ``<image>`` in a human turn
-says where a picture belongs; without any, the pictures come first. A last question without an answer is dropped. The
-text is kept as it is. LLaVA-Instruct is CC-BY-NC-4.0; other sets have their own licence,
-which ``--license`` gives. https://github.com/haotian-liu/LLaVA/blob/main/docs/Data.md
+says where a picture belongs; without any, the pictures come first. ``system`` may be a field or the first turn. A last
+question without an answer is dropped. The text is kept as it is. LLaVA-Instruct is CC-BY-NC-4.0; other sets have their
+own licence, which ``--license`` gives. https://github.com/haotian-liu/LLaVA/blob/main/docs/Data.md
 """
 
 from collections.abc import Iterator
@@ -83,15 +83,31 @@ def _records(inputs: Inputs, options: Options) -> Iterator[Record]:
 
 
 def _items(path: str) -> Iterator[tuple[str, bytes]]:
-    """(place, JSON) of every item of a list, or of every line that is not blank. Raises InputError."""
+    """(place, JSON) of every item of a list, of every line that is not blank, or of the one object that a file is.
+
+    Raises InputError naming the file and what is wrong with it.
+    """
     data = storage.read_bytes(path).removeprefix(b"\xef\xbb\xbf")
     if data.lstrip()[:1] == b"[":
         for position, raw in enumerate(decode_file(path, list[msgspec.Raw])):
             yield str(position), bytes(raw)
         return
+    if data.strip() and not _is_lines(data):
+        decode_file(path, _One)  # one conversation over several lines, as in examples
+        yield "0", data.strip()
+        return
     for number, line in enumerate(data.split(b"\n"), 1):
         if line.strip():
             yield f"line {number}", line.strip()
+
+
+def _is_lines(data: bytes) -> bool:
+    """Whether any line is an object of its own."""
+    return any(line[:1] == b"{" and line[-1:] == b"}" and b'"' in line for line in map(bytes.strip, data.split(b"\n")))
+
+
+class _One(msgspec.Struct):
+    conversations: list[msgspec.Raw]
 
 
 def _record(name: str, place: str, raw: bytes, root: str, unique: UniqueIds) -> Record:
@@ -127,7 +143,7 @@ def produce(record: Record, options: Options, places: dict[str, str]) -> Iterato
         return
     level: Literal["record", "image"] = "record"
     try:
-        turns, unanswered = _turns(item(record.raw)["conversations"])
+        turns, unanswered = _turns(_conversation(item(record.raw)))
         messages = _messages(turns, len(record.media))
         level = "image"
         pictures = [load_image(found, options, places) for found in record.media]
@@ -142,6 +158,15 @@ def produce(record: Record, options: Options, places: dict[str, str]) -> Iterato
             detail="The last question has no answer.",
         )  # fmt: skip
     yield Built(_sample(record, options, messages, pictures), tuple(picture.data for picture in pictures))
+
+
+def _conversation(value: dict[str, Any]) -> list[Any]:
+    """The turns of a record, its ``system`` field first. Answers that depend on ``tools`` are another form."""
+    if value.get("tools"):
+        raise RejectedError("has-tools", "Its answers depend on tools, which this format does not hold.")
+    turns: list[Any] = value["conversations"]
+    system = value.get("system")
+    return [{"from": "system", "value": system}, *turns] if isinstance(system, str) and system.strip() else turns
 
 
 def _turns(conversation: list[Any]) -> tuple[list[tuple[Role, str]], bool]:

@@ -95,3 +95,26 @@ def test_a_damaged_list_is_named(run, tmp_path):
         run("llava", tmp_path / "a.json")
     with pytest.raises(InputError, match=r"none\.json"):
         run("llava", tmp_path / "none.json")
+
+
+def test_a_system_field_is_the_first_turn_and_tools_are_another_form(run, write_json):
+    talk = {"conversations": [turn("human", "a"), turn("gpt", "b")], "system": "Be brief."}
+    found = run("llava", write_json([talk, talk | {"tools": "[{}]"}]))
+    assert [text_of(s) for s in found.samples] == [["Be brief.", "a", "b"]]
+    assert found.samples[0].messages[0].role == "system"
+    assert found.rules() == [("record", "has-tools")]
+
+
+def test_a_file_may_be_one_conversation(run, tmp_path):
+    talk = {"conversations": [turn("human", "a"), turn("gpt", "b")]}
+    (tmp_path / "a.json").write_text(json.dumps(talk, indent=2))
+    assert [text_of(s) for s in run("llava", tmp_path / "a.json").samples] == [["a", "b"]]
+
+
+@pytest.mark.parametrize(
+    "content", ['{\n "a": 1\n}', '{\n "conversations": [\n', "hello\n\n", "conversations:\n - from: human"]
+)
+def test_a_file_of_another_form_is_named_once(run, tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(InputError, match=r"a\.json: "):
+        run("llava", tmp_path / "a.json")
