@@ -1,8 +1,8 @@
 """Samples with regions -> Set-of-Mark samples: the raw picture, and marks as regions that the text refers to."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import msgspec
@@ -61,14 +61,6 @@ def produce(record: Record, options: Options, places: dict[str, str]) -> Iterato
     """The Set-of-Mark sample of one row of ``places["dataset"]``, and the rejects of its regions."""
     example = _open(places["dataset"])[record.row]
     return mark([Built(example.sample, tuple(bytes(image) for image in example.images))], options)
-
-
-def produce_from(
-    produce_source: Callable[..., Iterator[Built | Reject]], source_options: Any, record: Any, options: Options,
-    places: dict[str, str],
-) -> Iterator[Built | Reject]:  # fmt: skip
-    """Mark what a converter makes of its record: ``partial(produce_from, coco.produce, coco_options)`` is a step."""
-    return mark(produce_source(record, source_options, places), options)
 
 
 @lru_cache(maxsize=2)

@@ -1,6 +1,5 @@
 """Set-of-Mark through the executor: from a dataset directory, and from annotations through a converter."""
 
-from functools import partial
 from pathlib import Path
 
 from sphinx_data.convert import Inputs, coco
@@ -32,7 +31,10 @@ def test_both_ways_give_the_same_samples(tmp_path):
     assert build.dataset_vocabulary(photos) == ("person",)
     places = {"dataset": str(tmp_path / "photos")}
     one = run(tmp_path / "one", "som", options, build.records(photos, options), build.Record, build.produce, places)
-    produce = partial(build.produce_from, coco.produce, chosen)
+
+    def produce(record, options, places):
+        return build.mark(coco.produce(record, chosen, places), options)
+
     two = run(tmp_path / "two", "som", options, coco.records(inputs, chosen), coco.Record, produce, inputs.places())
     assert [example.sample for example in one] == [example.sample for example in two]
     assert one.fingerprint == two.fingerprint
