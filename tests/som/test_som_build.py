@@ -33,7 +33,7 @@ def source(*regions: Region, width=400, height=300, name="s/1") -> Built:
     out = io.BytesIO()
     Picture.new("RGB", (width, height), (90, 90, 90)).save(out, "PNG")
     made = Sample(
-        id=name, source="s", license="CC-BY-4.0", domain="vision", task="detection", language="en",
+        id=name, source="s", license="CC-BY-4.0", domain="vision", task="detection", language="en", split="train",
         images=(Image(file="0.png", width=width, height=height, license="CC-BY-2.0"),), regions=regions,
         messages=(Message(role="assistant", content=(TextPart(text="x"),)),), origin=Origin(file="a.json", record="1"),
     )  # fmt: skip
