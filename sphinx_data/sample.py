@@ -127,7 +127,7 @@ class Sample(Struct, frozen=True, kw_only=True):
     domain: Domain
     task: Task
     language: str | None = None  # BCP 47; None where there is no language or it is unknown
-    split: str = "train"
+    split: str  # no default: msgspec omits a default string by identity, not by value
     images: tuple[Image, ...] = ()
     regions: tuple[Region, ...] = ()
     messages: tuple[Message, ...]

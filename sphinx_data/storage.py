@@ -177,8 +177,8 @@ class RangeReader:
         except OSError as error:
             raise InputError(f"{place}: {error.strerror or error}") from None
         if len(data) != length:
-            end = offset + len(data)
-            raise InputError(f"{place}: ends at byte {end}, the index needs {offset + length}; run sphinx-data verify")
+            has, needs = os.fstat(file.fileno()).st_size, offset + length
+            raise InputError(f"{place}: has {has} bytes, the index needs {needs}; run sphinx-data verify")
         return data
 
     def _opened(self, place: str) -> FileIO:

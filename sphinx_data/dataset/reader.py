@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sphinx_data import storage
-from sphinx_data.dataset import layout, tables
+from sphinx_data.dataset import layout, tables, tar
 from sphinx_data.dataset.description import Description, SourceDataset, load
 from sphinx_data.errors import InputError
 from sphinx_data.sample import Sample, decode
@@ -93,6 +93,20 @@ class Dataset(Sequence[Example]):
 
     def __getitem__(self, row: int) -> Example:  # type: ignore[override]
         """The sample at a row. Raises IndexError outside the dataset, InputError when shards are missing or cut."""
+        source, number, row = self.resolve(row)
+        part = source._part(number)
+        return source._read(part, row)
+
+    def sample(self, row: int) -> Sample:
+        """The sample at a row without its images: one small read."""
+        source, number, row = self.resolve(row)
+        part = source._part(number)
+        return decode(
+            source._files.read(part.shards[part.shard[row]], part.offset[row] + tar.BLOCK, part.json_size[row])
+        )
+
+    def resolve(self, row: int) -> tuple["Dataset", int, int]:
+        """Where a row lies: physical dataset, part and row in the part. Raises IndexError outside the dataset."""
         if row < 0:
             row += len(self)
         if not 0 <= row < len(self):
@@ -101,8 +115,8 @@ class Dataset(Sequence[Example]):
         row -= self._ends[number - 1] if number else 0
         if self.description.virtual:
             dataset, rows, _ = self._virtual(number)
-            return self.sources[dataset[row]][rows[row]]
-        return self._read(self._parts.get(number) or self._load(number), row)
+            return self.sources[dataset[row]].resolve(rows[row])
+        return self, number, row
 
     def _read(self, part: _Part, row: int) -> Example:
         offset, json_size = part.offset[row], part.json_size[row]
@@ -111,9 +125,12 @@ class Dataset(Sequence[Example]):
             data[part.image_offset[i] - offset : part.image_offset[i] - offset + part.image_size[i]]
             for i in range(part.image_start[row], part.image_start[row + 1])
         )
-        return Example(data[512 : 512 + json_size], images)
+        return Example(data[tar.BLOCK : tar.BLOCK + json_size], images)
 
-    def _load(self, number: int) -> _Part:
+    def _part(self, number: int) -> _Part:
+        part = self._parts.get(number)
+        if part is not None:
+            return part
         with self._lock:
             if number not in self._parts:
                 self._parts[number] = _Part(self.directory, self.description.parts[number].part)

@@ -22,7 +22,7 @@ _LENGTH = struct.Struct("<I")
 PARTS = 64  # parts that a set is cut into where no limit asks for more
 PART_RECORDS = 8192
 PART_BYTES = 256 << 20  # of input media: the work that a kill can cost
-SMALLEST_PART = 1 << 20
+SMALLEST_PART = 128 << 10
 
 
 class Input(Struct, frozen=True, kw_only=True):
@@ -107,6 +107,8 @@ def make(
                 return plan
             existing = load(directory)  # another process was first: join it if it plans the same
         _refuse_difference(directory, existing, plan, spool)
+        if not storage.exists(storage.join(directory, layout.RECORDS)):
+            spool.commit()
         return existing
     finally:
         spool.discard()
@@ -165,6 +167,8 @@ class _Spool:
     def first_difference(self) -> str:
         """The first record that is not the one in the committed ``plan.records``."""
         assert self._file is not None
+        if not storage.exists(self._place):
+            return f"it has {self.count} records"
         old, new = _frames(storage.view(self._place)), _frames(self._file.written())
         for number, (before, after) in enumerate(zip_longest(old, new)):
             if before != after:

@@ -127,9 +127,23 @@ def positions(recipe: Recipe, found: Resolved) -> Iterator[Pointers]:
         yield Pointers(source, stored, epoch)
 
 
-def build(recipe: Recipe, directory: str, roots: Mapping[str, str], place: str) -> locks.Lock:
-    """Write the mix, its holdout and its lock into `directory`. Raises UsageError for what the recipe cannot have."""
+def build(
+    recipe: Recipe, directory: str, roots: Mapping[str, str], place: str, expected: locks.Lock | None = None
+) -> locks.Lock:
+    """Write the mix, its holdout and its lock into `directory`.
+
+    Args:
+        recipe: what to mix.
+        directory: the dataset to make.
+        roots: where sources are sought, as `open_dataset` takes them.
+        place: the recipe's file, named in errors.
+        expected: the lock that must come out again.
+
+    Raises UsageError for what the recipe cannot have, and for the first difference from `expected`.
+    """
     datasets = find([source.dataset for source in recipe.sources], roots, place)
+    if expected is not None:
+        locks.refuse_other_sources(expected, datasets, place)
     found = resolve(recipe, datasets, place)
     parameters = {"recipe": msgspec.to_builtins(recipe)}
     encoded = msgspec.json.Encoder(order="deterministic").encode({"builder": "mix", **parameters})
@@ -145,6 +159,8 @@ def build(recipe: Recipe, directory: str, roots: Mapping[str, str], place: str) 
         holdout, _ = write_virtual(storage.join(directory, "holdout"), name, parameters, datasets, iter([stretch]))
     written, uses = write_virtual(directory, recipe.name, parameters, datasets, positions(recipe, found), last=False)
     lock = _lock(recipe, found, written, holdout, uses)
+    if expected is not None:
+        locks.refuse_difference(expected, lock, place)
     locks.store(directory, lock)
     store(directory, written)
     return lock

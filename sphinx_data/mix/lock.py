@@ -1,10 +1,12 @@
 """The lock of a mix: everything that fixes it, without any data, so that it can be rebuilt anywhere or refused."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from sphinx_data import storage
+from sphinx_data.dataset.reader import Dataset
 from sphinx_data.errors import InputError, UsageError
 from sphinx_data.mix.recipe import Recipe
 from sphinx_data.order import BLOCK, VERSION
@@ -54,6 +56,18 @@ def load(place: str) -> Lock:
         return msgspec.json.decode(storage.read_bytes(place), type=Lock)
     except msgspec.MsgspecError as error:
         raise InputError(f"{place}: is not a mix lock ({error})") from None
+
+
+def refuse_other_sources(locked: Lock, datasets: Sequence[Dataset], place: str) -> None:
+    """Raise UsageError naming the first source that is not the locked one; told before anything is built."""
+    for number, (source, dataset) in enumerate(zip(locked.sources, datasets, strict=True)):
+        for field in ("name", "fingerprint"):
+            before, after = getattr(source, field), getattr(dataset, field)
+            if before != after:
+                raise UsageError(
+                    f"{place}: sources[{number}].{field} was {before!r}, is {after!r} here ({dataset.directory}); "
+                    "the mix cannot be rebuilt from these sources"
+                )
 
 
 def refuse_difference(locked: Lock, found: Lock, place: str) -> None:

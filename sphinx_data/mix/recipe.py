@@ -15,7 +15,7 @@ Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 
 
-class SourceRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SourceRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
     """One dataset of a mix; at most one of weight, epochs and count."""
 
     dataset: str  # directory; relative to --root, or to the working directory
@@ -29,7 +29,7 @@ class SourceRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return self.epochs is not None or self.count is not None
 
 
-class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
     """A mix. Weights are shares of samples; without any weight every source counts by its size."""
 
     name: str

@@ -1,0 +1,34 @@
+# Every target makes .venv itself when it is missing or older than what it is made from.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
+
+.PHONY: setup demo test test-heavy lint bench clean
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) -e '.[dev]'
+	touch .venv/ready
+
+demo: .venv/ready
+	$(BIN)/python recipes/demo/run.py
+
+test: .venv/ready
+	$(BIN)/python -m pytest -n 2
+
+test-heavy: .venv/ready
+	$(BIN)/python -m pytest -m heavy
+
+lint: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: .venv/ready
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv runs build *.egg-info

@@ -1,0 +1,126 @@
+"""Options and the summary that all building commands share."""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from sphinx_data.errors import UsageError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Options = TypeVar("Options", bound=msgspec.Struct)
+
+
+def _partition(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
+    share, _, shares = value.partition("/")
+    if not (share.isdigit() and shares.isdigit() and int(share) < int(shares)):
+        raise click.BadParameter(f"{value!r}: give i/n with 0 <= i < n, e.g. 0/4")
+    return int(share), int(shares)
+
+
+def building(function: Function) -> Function:
+    """The options of every command that builds a dataset from a plan."""
+    for option in reversed(
+        [
+            click.option("--out", required=True, metavar="DIR", help="The dataset to make."),
+            click.option("--name", help="Name of the dataset.  [default: name of DIR]"),
+            click.option("--license", help="SPDX licence of the data, where the input does not say."),
+            click.option("--language", help="BCP 47 language of the data, e.g. en."),
+            click.option("--split", default="train", show_default=True),
+            click.option("--seed", default=0, show_default=True),
+            click.option(
+                "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other parameter (repeatable)."
+            ),
+            click.option("--workers", default=len(os.sched_getaffinity(0)), show_default=True, type=click.IntRange(1)),
+            click.option("--partition", default="0/1", callback=_partition, help="Build share i of n: i/n."),
+            click.option("--max-rejects", type=click.IntRange(0), help="Exit with status 4 above this."),
+            click.option("--overwrite", is_flag=True, help="Replace a dataset that is there."),
+            click.option("--dry-run", is_flag=True, help="Plan only: say what would be read."),
+            click.option("--json", "as_json", is_flag=True, help="Print the summary as one line of JSON."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def parameters(kind: type[Options], settings: tuple[str, ...], known: dict[str, Any]) -> Options:
+    """A builder's options from flags and ``--set KEY=VALUE``; nested keys are dotted.
+
+    Raises UsageError naming key, value and mend.
+    """
+    names = {field.name for field in msgspec.structs.fields(kind)}
+    values: dict[str, Any] = {key: value for key, value in known.items() if value is not None and key in names}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set {setting}: give KEY=VALUE")
+        target = values
+        *folders, last = key.split(".")
+        for folder in folders:
+            target = target.setdefault(folder, {})
+        if last in target:
+            raise UsageError(f"--set {setting}: {key} is given already")
+        target[last] = _value(value)
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"--set: {error}; known keys: {', '.join(sorted(names))}") from None
+
+
+def _value(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+
+
+class Build(msgspec.Struct, kw_only=True):
+    """What a building command hands over: a builder's planning pass and its step."""
+
+    builder: str
+    options: Any
+    inputs: list[Any]
+    records: Callable[[], Any]
+    weight: Callable[[Any], int]
+    record: type[Any]
+    produce: Callable[..., Any]
+    places: dict[str, str]
+
+
+def execute(build: Build, flags: dict[str, Any]) -> int:
+    """Plan, build what is missing, print the summary; returns the exit status."""
+    from sphinx_data.executors import build as executor
+    from sphinx_data.executors import plan
+
+    out = os.path.abspath(flags["out"])
+    name = flags["name"] or os.path.basename(out)
+    if flags["dry_run"]:
+        weights = [build.weight(record) for record in build.records()]
+        _print({"records": len(weights), "bytes": sum(weights), "out": flags["out"]}, flags["as_json"])
+        return 0
+    executor.prepare(out, overwrite=flags["overwrite"])
+    made = plan.make(
+        out, builder=build.builder, name=name, parameters=build.options, inputs=build.inputs, records=build.records(),
+        weight=build.weight,
+    )  # fmt: skip
+    task = executor.Task(build.produce, build.record, build.options, build.places)
+    found = executor.run(out, made, task, executor.Settings(flags["workers"], flags["partition"], flags["max_rejects"]))
+    if found is None:
+        _print({"out": flags["out"], "complete": False}, flags["as_json"])
+    else:
+        summary = {"out": flags["out"], "complete": True, "samples": found.samples, "images": found.images,
+                   "rejects": found.rejects_by_rule, "fingerprint": found.fingerprint}  # fmt: skip
+        _print(summary, flags["as_json"])
+    return 0
+
+
+def _print(summary: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(summary))
+        return
+    for key, value in summary.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{count:,} {rule}" for rule, count in sorted(value.items())) or "none"
+        click.echo(f"{key:>12}  {f'{value:,}' if type(value) is int else value}")

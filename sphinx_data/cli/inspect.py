@@ -1,0 +1,97 @@
+"""``sphinx-data inspect``."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sphinx_data.cli.mix import roots
+from sphinx_data.errors import UsageError
+
+if TYPE_CHECKING:
+    from sphinx_data.dataset.reader import Dataset
+    from sphinx_data.sample import Sample
+
+
+@click.command("inspect")
+@click.argument("directory")
+@click.argument("sample_id", required=False, metavar="[ID]")
+@click.option("--row", type=int, help="A sample by its row instead of its id.")
+@click.option("--image", "picture", metavar="FILE", help="Write the sample's picture with its regions drawn.")
+@click.option("--number", default=0, show_default=True, help="Which image of the sample to draw.")
+@click.option("--dialect", default="sphinx", show_default=True, help="How regions are written as text.")
+@click.option("--root", multiple=True, callback=roots, metavar="PLACE|NAME=PLACE", help="Where sources are sought.")
+@click.option("--json", "as_json", is_flag=True, help="Print the description, or the sample, as JSON.")
+def command(
+    directory: str, sample_id: str | None, row: int | None, picture: str | None, number: int, dialect: str,
+    root: dict[str, str], as_json: bool,
+) -> None:  # fmt: skip
+    """Show a summary of DIRECTORY, or the sample with ID as text and, with --image, its picture with regions drawn."""
+    import msgspec
+
+    from sphinx_data.dataset.reader import open_dataset
+
+    dataset = open_dataset(directory, root)
+    if sample_id is None and row is None:
+        if picture:
+            raise UsageError("inspect: --image needs an ID or --row")
+        click.echo(msgspec.json.encode(dataset.description) if as_json else _summary(dataset))
+        return
+    try:
+        place = dataset.row_of(sample_id) if sample_id is not None else int(row or 0)
+        example = dataset[place]
+    except (KeyError, IndexError) as error:
+        raise UsageError(f"inspect: {error.args[0]}") from None
+    click.echo(bytes(example.json) if as_json else _dialogue(example.sample, dialect))
+    if picture:
+        from sphinx_data.draw import draw_regions
+
+        if not 0 <= number < len(example.images):
+            raise UsageError(f"inspect: --number {number}: the sample has {len(example.images)} images")
+        draw_regions(example.image(number), example.sample.regions, number).save(picture)
+
+
+def _summary(dataset: "Dataset") -> str:
+    """Counts of a dataset as a table."""
+    found = dataset.description
+    kind = f"mix of {len(found.datasets)} datasets" if found.virtual else f"{len(found.shards)} shards"
+    size = sum(shard.size for shard in found.shards)
+    lines = [
+        f"{found.name}  ({found.builder}, {kind}{f', {size / 1e6:,.1f} MB' if size else ''})",
+        f"fingerprint {found.fingerprint}",
+        f"{found.samples:,} samples, {found.images:,} images, {found.rejects:,} rejects",
+    ]
+    for field, counts in found.counts.items():
+        total = sum(counts.values()) or 1
+        for value, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:12]:
+            lines.append(f"  {field:<10}{value:<32}{count:>12,}{count / total:>8.1%}")
+            field = ""
+    for rule, count in sorted(found.rejects_by_rule.items(), key=lambda item: -item[1]):
+        lines.append(f"  {'rejected' if rule else '':<10}{rule:<32}{count:>12,}")
+    if found.rejects:
+        lines += [f"  e.g. {r['input']}: {r['rule']}: {r['detail']}" for r in dataset.rejects().slice(0, 5).to_pylist()]
+    return "\n".join(lines)
+
+
+def _dialogue(sample: "Sample", dialect_name: str) -> str:
+    """A sample as a person reads it: its facts, then the turns with regions written out."""
+    from sphinx_data.dialects import Geometry, dialect
+    from sphinx_data.sample import ImagePart, TextPart
+
+    form = dialect(dialect_name)
+    geometries = [Geometry.padded(image.width, image.height) for image in sample.images]
+    facts = [sample.domain, sample.task, sample.language or "no language", sample.license, sample.split]
+    lines = [sample.id, "  " + ", ".join(facts) + f", from {sample.origin.file} {sample.origin.record or ''}".rstrip()]
+    for number, image in enumerate(sample.images):
+        lines.append(f"  image {number}: {image.file}, {image.width}x{image.height}, {image.license or sample.license}")
+    lines += [f"  {len(sample.regions)} regions"] if sample.regions else []
+    for message in sample.messages:
+        text = "".join(
+            f"<image {part.image}>"
+            if isinstance(part, ImagePart)
+            else part.text
+            if isinstance(part, TextPart)
+            else form.render(part, sample.regions, geometries)
+            for part in message.content
+        )
+        lines.append(f"{message.role}{'' if message.supervise else ' (not supervised)'}: {text}")
+    return "\n".join(lines)

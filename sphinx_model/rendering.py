@@ -1,0 +1,44 @@
+"""A stored sample as the turns that a model reads: regions become text by a dialect, from the layout really used."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sphinx_data.dialects import Dialect, Geometry
+from sphinx_data.sample import ImagePart, Sample, TextPart
+from sphinx_model.encoding import Encoded, Turn
+from sphinx_model.layout import Layout
+
+
+def geometry(layout: Layout) -> Geometry:
+    """The affine map of one image, as dialects take it."""
+    canvas = (float(layout.side), float(layout.side))
+    return Geometry(layout.sx, layout.sy, layout.dx, layout.dy, canvas, layout.width, layout.height)
+
+
+def turns(sample: Sample, layouts: Sequence[Layout], dialect: Dialect) -> list[Turn]:
+    """The turns of a sample with its regions written out; `layouts[i]` is the layout of image i."""
+    geometries = [geometry(layout) for layout in layouts]
+    return [
+        Turn(
+            message.role,
+            [
+                part.image
+                if isinstance(part, ImagePart)
+                else part.text
+                if isinstance(part, TextPart)
+                else dialect.render(part, sample.regions, geometries)
+                for part in message.content
+            ],
+            message.supervise,
+        )
+        for message in sample.messages
+    ]
+
+
+def encode(sample: Sample, processor: Any, dialect: Dialect) -> tuple[Encoded, list[Layout]]:
+    """Token ids and labels of a sample, and the layouts of its images; needs no pixels.
+
+    Raises ValueError where the chat template refuses the sample's roles.
+    """
+    layouts = [processor.layout(image.width, image.height) for image in sample.images]
+    return processor.encode(turns(sample, layouts, dialect), layouts), layouts
