@@ -22,7 +22,7 @@ from sphinx_data.convert._common import (
     limited,
     load_image,
 )
-from sphinx_data.errors import InputError
+from sphinx_data.errors import InputError, UsageError
 from sphinx_data.licenses import UNKNOWN
 from sphinx_data.phrasing import choose, english
 from sphinx_data.sample import Built, Image, ImagePart, Message, Origin, Reject, Sample, Struct, TextPart
@@ -77,24 +77,23 @@ def records(inputs: Inputs, options: Options) -> Iterator[Record]:
 
 
 def _records(inputs: Inputs, options: Options) -> Iterator[Record]:
-    root = inputs.places()["images"]
+    if len(inputs.annotations) != 1 or inputs.images is not None:
+        raise UsageError("imagefolder: give one folder of class folders, and no --images")
+    (folder,) = inputs.annotations
+    if not os.path.isdir(folder):
+        raise InputError(f"{folder}: is not a folder of class folders")
     unique = UniqueIds(options.source)
-    for folder in inputs.annotations:
-        if not os.path.isdir(folder):
-            raise InputError(f"{folder}: is not a folder of class folders")
-        for below, size in storage.list_files(folder):
-            name = os.path.relpath(os.path.join(folder, below), root).replace(os.sep, "/")
-            label, slash, _ = below.partition("/")
-            if below != clean_text(below):
-                yield _rejected(below, "name-not-utf8", "The file's name is not UTF-8.")
-            elif not below.lower().endswith(_EXTENSIONS):
-                yield _rejected(below, "not-an-image", "The file's extension is not one of a picture.")
-            elif not slash:
-                yield _rejected(below, "no-class", "The picture lies in no class folder.")
-            else:
-                stem = clean_text(os.path.splitext(below)[0])
-                label = options.classes.get(label) or english.readable(label)
-                yield Record(id=unique(stem), media=Media(name=name, size=size), label=clean_text(label))
+    for name, size in storage.list_files(folder):
+        label, slash, _ = name.partition("/")
+        if name != clean_text(name):
+            yield _rejected(name, "name-not-utf8", "The file's name is not UTF-8.")
+        elif not name.lower().endswith(_EXTENSIONS):
+            yield _rejected(name, "not-an-image", "The file's extension is not one of a picture.")
+        elif not slash:
+            yield _rejected(name, "no-class", "The picture lies in no class folder.")
+        else:
+            label = clean_text(options.classes.get(label) or english.readable(label))
+            yield Record(id=unique(os.path.splitext(name)[0]), media=Media(name=name, size=size), label=label)
 
 
 def _rejected(name: str, rule: str, detail: str) -> Record:

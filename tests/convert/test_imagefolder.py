@@ -4,7 +4,7 @@ import pytest
 from converting import text_of
 
 from sphinx_data.convert.imagefolder import read_names
-from sphinx_data.errors import InputError
+from sphinx_data.errors import InputError, UsageError
 
 DATA = Path(__file__).parents[1] / "data" / "imagefolder"
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -49,6 +49,11 @@ def test_a_file_is_no_folder(run, tmp_path):
     (tmp_path / "a").write_text("")
     with pytest.raises(InputError, match="is not a folder"):
         run("imagefolder", tmp_path / "a")
+
+
+def test_one_folder_at_a_time(run, tmp_path):
+    with pytest.raises(UsageError, match="one folder"):
+        run("imagefolder", tmp_path, tmp_path)
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared files are not here")
