@@ -206,7 +206,7 @@ def _unknown_fields(raw: Any, value: Any, path: str) -> Iterator[str]:
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of `Sample`; ``docs/sample.schema.json`` is this, written by ``make docs/sample.schema.json``."""
+    """JSON Schema of `Sample`, as in ``docs/sample.schema.json``."""
     return msgspec.json.schema(Sample)
 
 
@@ -284,3 +284,7 @@ def _part_problems(part: Part, sample: Sample) -> Iterator[str]:
                 yield f"region {number} does not exist, the sample has {len(sample.regions)} regions"
             elif (need := _NEEDS.get(part.form)) and getattr(sample.regions[number], need) is None:
                 yield f"form {part.form!r} needs regions[{number}].{need}"
+
+
+if __name__ == "__main__":
+    print(msgspec.json.format(msgspec.json.encode(json_schema()), indent=1).decode())
