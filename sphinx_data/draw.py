@@ -5,6 +5,7 @@ Sizes follow from the picture, colours from the region's number; text and its gr
 
 from collections.abc import Sequence
 from functools import lru_cache
+from textwrap import shorten
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -13,6 +14,8 @@ from sphinx_data import rle
 from sphinx_data.sample import Region
 
 Colour = tuple[int, int, int]
+
+_LONGEST_LABEL = 24  # characters
 
 # Told apart in normal and in colour-blind sight (after Okabe and Ito), and from most photographs.
 PALETTE: tuple[Colour, ...] = (
@@ -64,27 +67,35 @@ def _pad(size: int) -> int:
 def draw_regions(picture: Image.Image, regions: Sequence[Region], image: int = 0) -> Image.Image:
     """A copy of a picture, RGB, with the regions of that image: tints first, then lines, then labels, marks on top.
 
-    Marked regions get their mark at its point; others their label (or text) at the upper left corner of the box.
+    Marked regions get their mark at its point; others stand above the box: their label, or their number where the
+    picture shows what they say.
     """
     canvas = _opaque(picture)
     size = font_size(*canvas.size)
     line = max(1, size // 7)
     chosen = [
-        (PALETTE[number % len(PALETTE)], region) for number, region in enumerate(regions) if region.image == image
+        (
+            PALETTE[number % len(PALETTE)],
+            region,
+            region.label or (str(number) if region.text else ""),
+        )
+        for number, region in enumerate(regions)
+        if region.image == image
     ]
     pixels = np.array(canvas)
-    for colour, region in chosen:
+    for colour, region, _ in chosen:
         _tint(pixels, region, colour)
     canvas = Image.fromarray(pixels)
     draw = ImageDraw.Draw(canvas)
-    for colour, region in chosen:
+    for colour, region, _ in chosen:
         _outline(draw, region, colour, line)
-    for colour, region in chosen:
-        if region.mark is None and (text := region.label or region.text):
+    for colour, region, text in chosen:
+        if region.mark is None and text:
+            text = shorten(text, _LONGEST_LABEL, placeholder="...")
             width, height = label_size(text, size)
-            place = (region.box[0] + width / 2, region.box[1] + height / 2)
+            place = (region.box[0] + width / 2, region.box[1] - height / 2)
             draw_label(draw, text, place, colour, size, canvas.size)
-    for colour, region in chosen:
+    for colour, region, _ in chosen:
         if region.mark is not None:
             x0, y0, x1, y1 = region.box
             draw_label(draw, region.mark, region.point or ((x0 + x1) / 2, (y0 + y1) / 2), colour, size, canvas.size)

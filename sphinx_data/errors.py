@@ -29,4 +29,6 @@ class TooManyRejects(SphinxError):
 
 
 class InvalidSample(SphinxError):
-    """A sample that breaks the schema; raised by the writer, which names id and field."""
+    """A sample that breaks the schema; the writer names id and field."""
+
+    exit_status = 3

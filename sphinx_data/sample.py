@@ -176,8 +176,14 @@ def encode(sample: Sample) -> bytes:
 
 
 def decode(data: bytes | memoryview) -> Sample:
-    """Read a sample; unknown optional fields are ignored (files of a later ``/1``). Raises msgspec.ValidationError."""
-    return _decoder.decode(data)
+    """Read a stored sample; unknown optional fields are ignored (files of a later ``/1``).
+
+    Raises InvalidSample where it is damaged.
+    """
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise InvalidSample(f"a stored sample cannot be read: {error}; run sphinx-data verify") from None
 
 
 def decode_strict(data: bytes | str, where: str) -> Sample:

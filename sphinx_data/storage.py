@@ -69,7 +69,7 @@ def list_files(place: str | Path) -> Iterator[tuple[str, int]]:
         folders.sort()
         for name in sorted(files):
             path = Path(folder, name)
-            if not name.startswith(_TEMPORARY):
+            if not name.startswith(_TEMPORARY) and path.is_file():  # not a link to nowhere
                 yield path.relative_to(root).as_posix(), path.stat().st_size
 
 

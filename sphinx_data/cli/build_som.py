@@ -78,8 +78,7 @@ def _from_annotations(
 ) -> Build:
     import os
 
-    from sphinx_data.convert import load
-    from sphinx_data.convert import Inputs
+    from sphinx_data.convert import Inputs, load
     from sphinx_data.executors import plan
 
     module = load(format_name)

@@ -20,8 +20,7 @@ def command(annotations: tuple[str, ...], format_name: str, images: str | None, 
     import os
 
     from sphinx_data import storage
-    from sphinx_data.convert import load
-    from sphinx_data.convert import Inputs
+    from sphinx_data.convert import Inputs, load
     from sphinx_data.executors import plan
 
     module = load(format_name)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +13,7 @@ from sphinx_data import storage
 from sphinx_data.dataset import columns, layout, tables, tar, writer
 from sphinx_data.dataset.description import PartInfo, Stored, fingerprint, hash_array
 from sphinx_data.dataset.reader import Dataset
-from sphinx_data.errors import InputError
+from sphinx_data.errors import InputError, InvalidSample
 from sphinx_data.sample import Struct, decode, problems
 
 
@@ -135,7 +134,7 @@ def _sample(shard: str, key: str, entry: dict[str, Any], data: memoryview) -> It
         return
     try:
         sample = decode(json)
-    except msgspec.MsgspecError as error:
+    except InvalidSample as error:
         yield finding("sample-invalid", str(error))
         return
     for problem in problems(sample):

@@ -95,9 +95,8 @@ def test_a_part_without_samples_has_an_empty_index_and_no_shard(tmp_path):
 
 
 def test_an_uncommitted_part_leaves_nothing(tmp_path):
-    with pytest.raises(ZeroDivisionError), PartWriter(str(tmp_path), 0) as part:
+    with PartWriter(str(tmp_path), 0) as part:
         part.add(Built(text_sample("a", 1)))
-        raise ZeroDivisionError
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
