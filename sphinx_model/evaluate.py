@@ -3,19 +3,22 @@
 import math
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
+from sphinx_data import storage
 from sphinx_data.dataset.reader import Dataset
 from sphinx_data.dialects import Dialect
 from sphinx_data.sample import Sample, Struct
-from sphinx_model.encoding import Turn
-from sphinx_model.loss import sum_and_count
-from sphinx_model.rendering import encode, turns
+from sphinx_model.encoding import IGNORE, Turn
+from sphinx_model.loss import token_losses
+from sphinx_model.rendering import encode, turns, views
 
 BATCH = 16  # samples of one forward pass
 
@@ -33,7 +36,8 @@ class Answer(Struct, frozen=True, kw_only=True):
 class Evaluation(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """What was measured on held-out samples; losses are means over supervised tokens of each sample."""
 
-    samples: int
+    samples: int  # that could be read
+    unreadable: int
     loss: float  # over all supervised tokens
     pairs: int  # samples with one image whose picture could be exchanged
     loss_right: float  # mean over the pairs, with their own picture
@@ -48,33 +52,38 @@ class Evaluation(Struct, frozen=True, kw_only=True, omit_defaults=False):
         return (
             f"held-out loss {self.loss:.4f} over {self.samples} samples; right image {self.loss_right:.4f}, "
             f"swapped image {self.loss_swapped:.4f} over {self.pairs} pairs, right is better in {self.better:.0%}, "
-            f"p = {self.p_value:.2g}"
+            f"p = {self.p_value:.2g}" + (f"; {self.unreadable} samples cannot be read" if self.unreadable else "")
         )
 
 
 def evaluate(
-    model: Any, processor: Any, dataset: Dataset, dialect: Dialect, place: Path, seed: int, answers: int = 12
+    model: Any,
+    processor: Any,
+    dataset: Dataset,
+    dialect: Dialect,
+    rows: Sequence[int],
+    place: Path,
+    seed: int,
+    answers: int = 12,
 ) -> Evaluation:
-    """Measure a model on a held-out dataset and write the result to `place`.
+    """Measure a model on `rows` of a held-out dataset and write the result to `place`.
 
     Pictures are exchanged between samples of one source whose pictures differ and are laid out alike, so that text and
-    number of tokens stay the same. The test is Student's paired t on the differences, with the normal distribution in
-    place of t, which needs some 30 pairs.
+    number of tokens stay the same; the test is Student's paired t on the differences of the losses.
     """
-    rows = list(range(len(dataset)))
-    partners = swapped(dataset, processor, seed)
+    partners = swapped(dataset, rows, processor, seed)
     right = dict(_losses(model, processor, dataset, dialect, [(row, row) for row in rows]))
     wrong = dict(_losses(model, processor, dataset, dialect, list(partners.items())))
-    pairs = [row for row in partners if right[row][1]]
-    means = {row: (right[row][0] / right[row][1], wrong[row][0] / wrong[row][1]) for row in pairs}
+    means = {row: (_mean(right[row]), _mean(wrong[row])) for row in partners if row in right and row in wrong}
     differences = [other - own for own, other in means.values()]
     by_source: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for row in pairs:
-        by_source[dataset.sample(row).source].append(means[row])
+    for row, pair in means.items():
+        by_source[dataset.sample(row).source].append(pair)
     found = Evaluation(
-        samples=len(rows),
-        loss=sum(total for total, _ in right.values()) / max(1, sum(count for _, count in right.values())),
-        pairs=len(pairs),
+        samples=len(right),
+        unreadable=len(rows) - len(right),
+        loss=_mean([loss for losses in right.values() for loss in losses]),
+        pairs=len(means),
         loss_right=_mean([own for own, _ in means.values()]),
         loss_swapped=_mean([other for _, other in means.values()]),
         better=_mean([float(difference > 0) for difference in differences]),
@@ -83,65 +92,80 @@ def evaluate(
             source: (len(values), _mean([own for own, _ in values]), _mean([other for _, other in values]))
             for source, values in sorted(by_source.items())
         },
-        answers=tuple(_answers(model, processor, dataset, dialect, pairs, answers, seed)),
+        answers=tuple(_answers(model, processor, dataset, dialect, list(means), answers, seed)),
     )
-    place.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+    storage.write_atomic(place, msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
     return found
 
 
-def swapped(dataset: Dataset, processor: Any, seed: int) -> dict[int, int]:
+def swapped(dataset: Dataset, rows: Sequence[int], processor: Any, seed: int) -> dict[int, int]:
     """Row -> row whose picture it gets instead: a shifted shuffle within groups of equal source and layout."""
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    table = dataset.table(["images"])["images"].to_pylist()
-    for row, images in enumerate(table):
-        if len(images) == 1:
-            layout = processor.layout(images[0]["width"], images[0]["height"])
-            groups[(dataset.sample(row).source, layout.views, layout.skips)].append(row)
+    table = dataset.table(["images", "source"])
+    images, sources = table["images"].to_pylist(), table["source"].to_pylist()
+    for row in rows:
+        if len(images[row]) == 1:
+            layout = processor.layout(images[row][0]["width"], images[row][0]["height"])
+            groups[(sources[row], layout.views, layout.skips)].append(row)
     partners = {}
-    for rows in groups.values():
-        random.Random(seed).shuffle(rows)
-        for row, other in zip(rows, rows[1:] + rows[:1], strict=True):
-            if table[row][0]["xxh3"] != table[other][0]["xxh3"]:
+    for group in groups.values():
+        random.Random(seed).shuffle(group)
+        for row, other in zip(group, group[1:] + group[:1], strict=True):
+            if images[row][0]["xxh3"] != images[other][0]["xxh3"]:
                 partners[row] = other
     return partners
 
 
-def paired_p_value(differences: list[float]) -> float:
-    """One-sided p that the mean of the differences is above zero; 1.0 for fewer than two."""
+def paired_p_value(differences: Sequence[float]) -> float:
+    """One-sided p of Student's paired t that the mean of the differences is above zero; 1.0 for fewer than two."""
     if len(differences) < 2:
         return 1.0
-    mean = _mean(differences)
-    variance = sum((value - mean) ** 2 for value in differences) / (len(differences) - 1)
-    if variance == 0:
-        return 0.0 if mean > 0 else 1.0
-    return 0.5 * math.erfc(mean / math.sqrt(variance / len(differences)) / math.sqrt(2))
+    values = np.asarray(differences, dtype=np.float64)
+    error = values.std(ddof=1) / math.sqrt(len(values))
+    if error == 0:
+        return 0.0 if values.mean() > 0 else 1.0
+    return t_tail(values.mean() / error, len(values) - 1)
+
+
+def t_tail(t: float, freedom: int) -> float:
+    """P(T > t) of Student's distribution: with x = sqrt(freedom) tan(a) its density is C cos(a)^(freedom - 1) da."""
+    if t < 0:
+        return 1.0 - t_tail(-t, freedom)
+    constant = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
+    angles = np.linspace(math.atan(t / math.sqrt(freedom)), math.pi / 2, 200_001)
+    return float(constant * np.trapezoid(np.cos(angles) ** (freedom - 1), angles))
 
 
 @torch.inference_mode()
 def _losses(
-    model: Any, processor: Any, dataset: Dataset, dialect: Dialect, pairs: list[tuple[int, int]]
-) -> Iterator[tuple[int, tuple[float, int]]]:
-    """(row, (summed loss, supervised tokens)) of samples whose pictures come from another row."""
-    device = model.device
+    model: Any, processor: Any, dataset: Dataset, dialect: Dialect, pairs: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, list[float]]]:
+    """(row, losses of its supervised tokens) of samples whose pictures come from another row; unreadable are left out.
+
+    Samples are padded on the right, where causal attention never looks from.
+    """
     for start in range(0, len(pairs), BATCH):
-        encoded, views = [], []
+        rows, encoded, pixels = [], [], []
         for row, other in pairs[start : start + BATCH]:
-            item, _ = encode(dataset.sample(row), processor, dialect)
-            pictures = dataset[other]
+            item, layouts = encode(dataset.sample(row), processor, dialect)
+            try:
+                example = dataset[other]
+                pixels += [torch.from_numpy(views(example, i, layouts[i], processor)) for i in item.images]
+            except Exception:  # decoders of damaged pictures raise what they like; counted as unreadable
+                continue
+            rows.append(row)
             encoded.append(item)
-            views += [torch.from_numpy(processor.views(pictures.image(image))[0]) for image in item.images]
-        longest = max(len(item.input_ids) for item in encoded)
-        ids = torch.zeros(len(encoded), longest, dtype=torch.int64)
-        labels = torch.full_like(ids, -100)
-        for number, item in enumerate(encoded):  # padded on the right: causal attention never sees it
-            ids[number, : len(item.input_ids)] = torch.tensor(item.input_ids)
-            labels[number, : len(item.labels)] = torch.tensor(item.labels)
-        pixels = torch.cat(views).to(device) if views else None
-        hidden = model.model(input_ids=ids.to(device), pixel_values=pixels).last_hidden_state
-        for number, (row, _) in enumerate(pairs[start : start + BATCH]):
+        if not rows:
+            continue
+        ids, labels = (
+            pad_sequence([torch.tensor(values) for values in sequences], batch_first=True, padding_value=filler)
+            for sequences, filler in (([item.input_ids for item in encoded], 0), ([item.labels for item in encoded], IGNORE))
+        )
+        ids, labels = ids.to(model.device), labels.to(model.device)
+        hidden = model.model(input_ids=ids, pixel_values=_stack(pixels, model)).last_hidden_state
+        for number, row in enumerate(rows):
             one = slice(number, number + 1)
-            total, count = sum_and_count(hidden[one], model.lm_head.weight, labels[one].to(device))
-            yield row, (float(total), count)
+            yield row, token_losses(hidden[one], model.lm_head.weight, labels[one]).tolist()
 
 
 def _answers(
@@ -168,8 +192,8 @@ def _answer(model: Any, processor: Any, dataset: Dataset, dialect: Dialect, row:
     question, truth = turns(sample, layouts, dialect)[:2]
     prompt = processor.encode([Turn("user", question.parts)], layouts, add_generation_prompt=True)
     ids = torch.tensor([prompt.input_ids], device=model.device)
-    views = [torch.from_numpy(processor.views(example.image(image))[0]) for image in prompt.images]
-    pixels = torch.cat(views).to(model.device) if views else None
+    pictures = [torch.from_numpy(views(example, image, layouts[image], processor)) for image in prompt.images]
+    pixels = _stack(pictures, model)
     mask = torch.ones_like(ids)
     made = model.generate(input_ids=ids, attention_mask=mask, pixel_values=pixels, do_sample=False, max_new_tokens=64)
     return Answer(
@@ -181,9 +205,13 @@ def _answer(model: Any, processor: Any, dataset: Dataset, dialect: Dialect, row:
     )
 
 
+def _stack(pictures: list[torch.Tensor], model: Any) -> torch.Tensor | None:
+    return torch.cat(pictures).to(model.device) if pictures else None
+
+
 def _text(parts: Any) -> str:
     return "".join(part for part in parts if isinstance(part, str)).strip()
 
 
-def _mean(values: list[float]) -> float:
+def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else math.nan

@@ -4,6 +4,7 @@ The column is named ``lengths-KEY``; KEY is a hash of those four, so another mod
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,24 +13,26 @@ import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
-from sphinx_data import storage
 from sphinx_data.dataset import columns
 from sphinx_data.dataset.reader import Dataset
 from sphinx_data.dialects import Dialect, check_forms
-from sphinx_data.errors import InputError
+from sphinx_data.errors import InputError, InvalidSample
 from sphinx_data.sample import RegionPart
 from sphinx_model.rendering import encode
 
 SCHEMA = pa.schema(
     [("tokens", pa.uint32()), ("views", pa.uint16()), ("supervised", pa.uint32()), ("turns", pa.uint32())]
 )
+_VERSION = 1  # of the encoding: raised when equal samples get other lengths
 
 
 def key(processor: Any, dialect: Dialect) -> str:
     """Sixteen hexadecimal digits for everything that lengths depend on."""
     rule = processor.rule
     facts = {
+        "version": _VERSION,
         "tokenizer": xxhash.xxh3_128_hexdigest(processor.tokenizer.backend_tokenizer.to_str().encode()),
+        "special": {name: str(token) for name, token in processor.tokenizer.special_tokens_map.items()},
         "template": processor.chat_template,
         "image_position": processor.image_position,
         "dialect": dialect.name,
@@ -39,23 +42,27 @@ def key(processor: Any, dialect: Dialect) -> str:
 
 
 def measure(dataset: Dataset, processor: Any, dialect: Dialect, place: str | None = None) -> pa.Table:
-    """Lengths of every row of a dataset: tokens, views, supervised tokens, turns; read from the column if it is there.
+    """Lengths of every row of a dataset: tokens, views, supervised tokens, turns; taken from the column if it is there.
 
-    A sample that the template refuses gets zero tokens, and planning leaves it out and counts it.
+    Args:
+        dataset: what to measure.
+        processor: tokenizer, template and layout.
+        dialect: how regions are written.
+        place: the folder of columns, ``DIR/columns`` by default.
+
+    A sample that cannot be encoded gets zero tokens; planning leaves it out and counts it.
     Raises UsageError when the dialect cannot write a form that the dataset has, InputError for unreadable shards.
     """
     name = f"lengths-{key(processor, dialect)}"
-    folder = place or storage.join(dataset.directory, "columns")
-    if storage.exists(storage.join(folder, f"{name}.json")):
-        try:
-            return columns.read(dataset, name, folder)
-        except InputError:  # made for an older mix in the same folder
-            pass
+    try:
+        return columns.read(dataset, name, place)
+    except InputError:  # a cache that is missing, damaged or of an older mix in this folder is made anew
+        print(f"{dataset.name}: measuring {len(dataset):,} samples", file=sys.stderr)
     rows, inverse = _unique_rows(dataset)
     measured = np.array(list(_measure(dataset, rows, processor, dialect)), dtype=np.int64).reshape(-1, len(SCHEMA))
     table = pa.table([pa.array(column, kind) for column, kind in zip(measured[inverse].T, SCHEMA.types, strict=True)],
                      schema=SCHEMA)  # fmt: skip
-    columns.write(dataset, name, table, {"dialect": dialect.name}, folder)
+    columns.write(dataset, name, table, {"dialect": dialect.name}, place)
     return table
 
 
@@ -74,7 +81,10 @@ def _measure(
     dataset: Dataset, rows: NDArray[np.int64], processor: Any, dialect: Dialect
 ) -> Iterator[tuple[int, int, int, int]]:
     for row in rows.tolist():
-        sample = dataset.sample(row)
+        try:
+            sample = dataset.sample(row)
+        except InvalidSample as error:
+            raise InputError(f"{dataset.directory}: row {row}: {error}") from None
         check_forms(
             dialect.name,
             {part.form for m in sample.messages for part in m.content if isinstance(part, RegionPart)},

@@ -8,17 +8,19 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from sphinx_data.dataset.reader import Dataset, Example
+from sphinx_data.dataset.reader import Dataset
 from sphinx_data.dialects import Dialect
 from sphinx_data.errors import InputError
-from sphinx_model.encoding import IGNORE
+from sphinx_model.encoding import IGNORE, Encoded
+from sphinx_model.metrics import read_lines
 from sphinx_model.packing import Plan
-from sphinx_model.rendering import encode
+from sphinx_model.rendering import encode, views
 
 
 class Pack(NamedTuple):
@@ -40,21 +42,24 @@ class Batch(NamedTuple):
 
 
 class BadSamples:
-    """Samples that could not be decoded: counted, written down, and fatal beyond `most`."""
+    """Samples that could not be read: written down once each, however often a run starts, and fatal beyond `most`."""
 
-    def __init__(self, path: str, most: int) -> None:
-        self.path, self.most, self.count = path, most, 0
+    def __init__(self, path: Path, most: int) -> None:
+        self.path, self.most = path, most
+        self.rows = {line["row"] for line in read_lines(path)}
         self._lock = threading.Lock()
 
-    def add(self, row: int, sample_id: str, error: Exception) -> None:
+    def add(self, row: int, sample_id: str | None, error: Exception) -> None:
         """Write one down. Raises InputError beyond the limit."""
-        with self._lock, open(self.path, "a", encoding="utf-8") as file:
-            self.count += 1
-            file.write(json.dumps({"row": row, "id": sample_id, "error": str(error)}) + "\n")
-        if self.count > self.most:
-            raise InputError(
-                f"{self.path}: {self.count} samples could not be read, max_bad allows {self.most}: {error}"
-            )
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        with self._lock:
+            if row not in self.rows:
+                self.rows.add(row)
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"row": row, "id": sample_id, "error": message}) + "\n")
+            count = len(self.rows)
+        if count > self.most:
+            raise InputError(f"{self.path}: {count} samples cannot be read, max_bad allows {self.most}; last: {message}")
 
 
 class PackDataset:
@@ -76,34 +81,39 @@ class PackDataset:
         ids = np.full(self.tokens, self._pad, dtype=np.int64)
         labels = np.full(self.tokens, IGNORE, dtype=np.int64)
         positions = np.zeros(self.tokens, dtype=np.int64)
-        views: list[np.ndarray] = []
+        pixels: list[np.ndarray] = []
         start = 0
-        rows = self.plan.pack(number)
-        for row in rows:
-            example = self.dataset[row]
-            encoded, _ = encode(example.sample, self.processor, self.dialect)
+        for row in self.plan.pack(number):
+            encoded, found = self._read(row)
             stop = start + len(encoded.input_ids)
             positions[start:stop] = np.arange(stop - start)
-            try:
-                pixels = [self._views(example, image) for image in encoded.images]
-            except (OSError, ValueError, SyntaxError) as error:
-                self.bad.add(row, example.sample.id, error)
-            else:
+            if found is not None:
                 ids[start:stop], labels[start:stop] = encoded.input_ids, encoded.labels
-                views += pixels
+                pixels += found
             start = stop
         positions[start:] = np.arange(self.tokens - start)  # padding is a document of its own
-        return Pack(*(torch.from_numpy(array) for array in (ids, labels, positions, self._stack(views))))
+        return Pack(*(torch.from_numpy(array) for array in (ids, labels, positions, self._stack(pixels))))
+
+    def _read(self, row: int) -> tuple[Encoded, list[np.ndarray] | None]:
+        """A sample and the views of its pictures in order; None where it cannot be read, without ids if not even that.
+
+        Decoders raise whatever they like at damaged bytes, so everything is caught, written down and limited.
+        """
+        encoded, name = Encoded([], [], []), None
+        try:
+            example = self.dataset[row]
+            name = example.sample.id
+            encoded, layouts = encode(example.sample, self.processor, self.dialect)
+            return encoded, [views(example, image, layouts[image], self.processor) for image in encoded.images]
+        except Exception as error:
+            self.bad.add(row, name, error)
+            return encoded, None
 
     def empty(self) -> Pack:
         """A pack without samples, which fills the last global batch."""
         ids = torch.full((self.tokens,), self._pad)
         nothing = torch.full_like(ids, IGNORE)
         return Pack(ids, nothing, torch.arange(self.tokens), torch.from_numpy(self._stack([])))
-
-    def _views(self, example: Example, image: int) -> np.ndarray:
-        views: np.ndarray = self.processor.views(example.image(image))[0]
-        return views
 
     def _stack(self, views: list[np.ndarray]) -> np.ndarray:
         size = self.processor.rule.view_size
@@ -121,7 +131,10 @@ def collate(packs: list[Pack]) -> Batch:
 
 
 def read_ahead(read: Callable[[int], Pack], numbers: Iterator[int], threads: int, ahead: int) -> Iterator[Pack]:
-    """`read` applied by threads, results in the order of `numbers`, at most `ahead` waiting."""
+    """`read` applied by threads, results in the order of `numbers`, at most `ahead` waiting.
+
+    An error is raised in its place of the order. Closing the iterator cancels what waits and ends the threads.
+    """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="packs")
     waiting: deque[Future[Pack]] = deque()
     try:
@@ -132,4 +145,4 @@ def read_ahead(read: Callable[[int], Pack], numbers: Iterator[int], threads: int
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)

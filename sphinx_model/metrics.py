@@ -6,16 +6,22 @@ import time
 from pathlib import Path
 from typing import Any
 
+from sphinx_data import storage
+
+_LINES = 20  # of progress where stderr is no terminal
+
 
 class Metrics:
-    """Speeds between calls of `log`."""
+    """The log of a run, with the speeds between its lines."""
 
     def __init__(self, path: Path, steps: int, step: int) -> None:
+        """Go on after `step` of `steps`: what a killed run logged beyond its checkpoint is done again, so it goes."""
         self._steps, self._mark = steps, time.monotonic()
-        self._wait = self._tokens = self._views = 0.0
+        self._wait, self._tokens, self._views = 0.0, 0, 0
         self._terminal = sys.stderr.isatty()
-        self._drop_later(path, step)
-        self._file = path.open("a", encoding="utf-8")
+        kept = [line for line in read_lines(path) if line["step"] <= step]
+        storage.write_atomic(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        self._file = path.open("a", encoding="utf-8", buffering=1)  # a line at a time
 
     def count(self, tokens: int, views: int, wait: float) -> None:
         """Supervised tokens and views of a micro-batch, and the seconds spent waiting for it."""
@@ -23,45 +29,41 @@ class Metrics:
         self._views += views
         self._wait += wait
 
-    def log(self, step: int, **values: float) -> None:
-        """One finished step: loss, learning rate and whatever else is given, with the speeds since the last call."""
+    def log(self, step: int, loss: float, grad_norm: float, lr: float) -> None:
+        """One finished step, with the speeds since the last call."""
         now = time.monotonic()
         seconds = max(now - self._mark, 1e-9)
-        line: dict[str, Any] = {
+        line = {
             "step": step,
-            **{name: round(value, 6) if name != "lr" else value for name, value in values.items()},
+            "loss": loss,
+            "grad_norm": grad_norm,
+            "lr": lr,
+            "supervised_tokens": self._tokens,
             "supervised_tokens_per_s": round(self._tokens / seconds, 1),
             "views_per_s": round(self._views / seconds, 1),
             "data_wait": round(self._wait / seconds, 4),
             "seconds": round(seconds, 3),
         }
         self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
-        if self._terminal or step % max(1, self._steps // 20) == 0 or step == self._steps:
-            text = (
-                f"step {step}/{self._steps}  loss {values['loss']:.4f}  "
-                f"{line['supervised_tokens_per_s']:,.0f} tokens/s  {line['views_per_s']:,.0f} views/s  data wait {line['data_wait']:.0%}  "
-                f"{seconds * (self._steps - step):.0f} s left"
-            )
-            print(
-                text.ljust(100),
-                end="\r" if self._terminal and step < self._steps else "\n",
-                file=sys.stderr,
-                flush=True,
-            )
-        self._mark, self._wait, self._tokens, self._views = now, 0.0, 0.0, 0.0
+        if self._terminal or step % max(1, self._steps // _LINES) == 0 or step == self._steps:
+            self._show(line)
+        self._mark, self._wait, self._tokens, self._views = now, 0.0, 0, 0
 
-    def _drop_later(self, path: Path, step: int) -> None:
-        """After a kill the log may be ahead of the checkpoint: those steps are done again."""
-        if path.exists():
-            kept = [line for line in read_log(path) if line["step"] <= step]
-            path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+    def _show(self, line: dict[str, Any]) -> None:
+        step = line["step"]
+        text = (
+            f"step {step}/{self._steps}  loss {line['loss']:.4f}  {line['supervised_tokens_per_s']:,.0f} tokens/s  "
+            f"{line['views_per_s']:,.0f} views/s  data wait {line['data_wait']:.0%}  "
+            f"{line['seconds'] * (self._steps - step):.0f} s left"
+        )
+        end = "\r" if self._terminal and step < self._steps else "\n"
+        print(text.ljust(100), end=end, file=sys.stderr, flush=True)
 
 
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """All lines of ``log.jsonl``; a last line cut by a kill is left out."""
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a JSON-lines file, none where there is no file; a last line that a kill cut is left out."""
+    lines: list[dict[str, Any]] = []
+    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
             lines.append(json.loads(text))
         except ValueError:

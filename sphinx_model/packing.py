@@ -24,6 +24,9 @@ SCHEMA = pa.schema(
 _IN_WINDOW, _IN_EPOCH = 4, 5  # what a key is for; the mix uses 1 to 3
 
 
+RULES = ("not-encodable", "nothing-supervised", "too-many-tokens", "too-many-views")  # why a sample is in no pack
+
+
 class Plan(NamedTuple):
     """Packs of a dataset: pack k holds rows[starts[k]:starts[k + 1]], in the order of the mix."""
 
@@ -46,7 +49,8 @@ def plan(dataset: Dataset, lengths: pa.Table, tokens: int, views: int, folder: s
     """Plan all packs of `tokens` positions and at most `views` encoded views; kept as ``folder/HASH.parquet``.
 
     HASH covers the dataset, the content of the lengths and the budgets. Samples that fit in no pack, have nothing to
-    learn or are refused by the template are left out and counted. Raises UsageError when nothing is left.
+    learn or cannot be encoded are left out, counted and written to ``folder/HASH-dropped.parquet``. Raises UsageError
+    when nothing is left.
     """
     columns = {name: lengths[name].to_numpy().astype(np.int64) for name in lengths.column_names}
     identity = xxhash.xxh3_128(f"{dataset.fingerprint}/{tokens}/{views}/{seed}/{WINDOW}".encode())
@@ -54,13 +58,16 @@ def plan(dataset: Dataset, lengths: pa.Table, tokens: int, views: int, folder: s
         identity.update(np.ascontiguousarray(columns[name]).data)
     rules = np.select(
         [columns["tokens"] == 0, columns["supervised"] == 0, columns["tokens"] > tokens, columns["views"] > views],
-        ["refused-by-template", "nothing-supervised", "too-many-tokens", "too-many-views"],
+        RULES,
         "",
     )
-    kept = np.flatnonzero(rules == "")
+    kept, left_out = np.flatnonzero(rules == ""), np.flatnonzero(rules != "")
+    dropped = dict(Counter(rules[left_out].tolist()))
     if not len(kept):
+        reasons = ", ".join(f"{count} {rule}" for rule, count in sorted(dropped.items())) or "the dataset is empty"
         raise UsageError(
-            f"pack: none of {len(rules)} samples fits {tokens} tokens and {views} views; give larger packs"
+            f"pack: none of the {len(rules)} samples of {dataset.directory} can be trained with pack.tokens={tokens} "
+            f"and pack.views={views} ({reasons}); give larger packs or other data"
         )
     assigned, count = np.empty(len(kept), dtype=np.int64), 0
     for start in range(0, len(rules), WINDOW):
@@ -77,10 +84,11 @@ def plan(dataset: Dataset, lengths: pa.Table, tokens: int, views: int, folder: s
     table = pa.table([assigned, rows, np.zeros_like(rows), columns["turns"][rows]], names=SCHEMA.names).cast(SCHEMA)
     fingerprint = identity.hexdigest()
     tables.write(storage.join(folder, f"{fingerprint}.parquet"), table)
+    why = pa.table([left_out, rules[left_out]], names=["row", "rule"])
+    tables.write(storage.join(folder, f"{fingerprint}-dropped.parquet"), why)
     used, seen = int(columns["tokens"][rows].sum()), int(columns["views"][rows].sum())
     bound = used / tokens / max(used / tokens, seen / views)
-    dropped = Counter(rule for rule in rules.tolist() if rule)
-    return Plan(rows, starts, dict(dropped), used / (count * tokens), bound, fingerprint)
+    return Plan(rows, starts, dropped, used / (count * tokens), bound, fingerprint)
 
 
 def best_fit(

@@ -1,8 +1,11 @@
-"""A stored sample as the turns that a model reads: regions become text by a dialect, from the layout really used."""
+"""A stored sample as what a model reads: regions become text by a dialect, pictures become views, in one layout."""
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from sphinx_data.dataset.reader import Example
 from sphinx_data.dialects import Dialect, Geometry
 from sphinx_data.sample import ImagePart, Sample, TextPart
 from sphinx_model.encoding import Encoded, Turn
@@ -42,3 +45,15 @@ def encode(sample: Sample, processor: Any, dialect: Dialect) -> tuple[Encoded, l
     """
     layouts = [processor.layout(image.width, image.height) for image in sample.images]
     return processor.encode(turns(sample, layouts, dialect), layouts), layouts
+
+
+def views(example: Example, image: int, layout: Layout, processor: Any) -> np.ndarray:
+    """Views of one picture, uint8 [V, S, S, 3].
+
+    Raises ValueError where the picture is not laid out like `layout`, and whatever a decoder raises at damaged bytes.
+    """
+    pixels: np.ndarray
+    pixels, found = processor.views(example.images[image])  # bytes, so that a JPEG is decoded at the scale needed
+    if (found.views, found.skips) != (layout.views, layout.skips):
+        raise ValueError(f"image {image} is {found.width}x{found.height}, not {layout.width}x{layout.height}")
+    return pixels
