@@ -96,6 +96,24 @@ def prepare_image(data: bytes, decode: bool = False, max_pixels: int = MAX_PIXEL
     )
 
 
+def shrink_image(data: bytes, max_side: int) -> Prepared:
+    """A picture whose longer side is at most `max_side` pixels: the bytes as they are where it is small enough already.
+
+    Raises DamagedImage.
+    """
+    info = check_image(data)
+    width, height = info.width, info.height
+    longest = max(width, height)
+    if longest <= max_side:
+        return Prepared(data, _KEPT.get(info.format, info.format), width, height)
+    scale = max_side / longest
+    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+    picture = _decode(data).resize((new_width, new_height), Image.Resampling.LANCZOS)
+    encoded, extension = _encode(picture, info.format)
+    change = f"shrunk from {width}x{height} to a longer side of {max_side}"
+    return Prepared(encoded, extension, new_width, new_height, change=change, scale=scale)
+
+
 def _reasons(info: ImageInfo, max_pixels: int) -> list[str]:
     reasons = []
     if info.format not in _KEPT:

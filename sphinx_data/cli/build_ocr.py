@@ -4,12 +4,13 @@ from typing import Any
 
 import click
 
-from sphinx_data.cli.common import Build, building, execute, parameters
+from sphinx_data.cli.common import Build, building, describing, execute, parameters
 
 
 @click.command("build-ocr")
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("--source", help="Name of the source in ids and columns.  [default: name of the dataset]")
+@describing
 @building
 def command(inputs: tuple[str, ...], **flags: Any) -> int:
     """Make the OCR-intensive set from INPUTS: PDFs and folders of PDFs."""

@@ -6,7 +6,7 @@ from typing import Any
 import click
 import msgspec
 
-from sphinx_data.cli.common import Build, building, execute, parameters
+from sphinx_data.cli.common import Build, building, describing, execute, parameters
 from sphinx_data.errors import UsageError
 from sphinx_data.sample import Built, Reject
 from sphinx_data.som.build import Options
@@ -37,6 +37,7 @@ def produce(record: Any, options: Composed, places: dict[str, str]) -> Iterator[
 @click.option("--images", metavar="DIR", help="Folder of the pictures.  [default: that of the first annotation file]")
 @click.option("--source", help="Name of the source, with --annotations.  [default: name of the dataset]")
 @click.option("--limit", type=click.IntRange(0), help="At most so many pictures, a seeded subset.")
+@describing
 @building
 def command(
     dataset: str | None, annotations: tuple[str, ...], format_name: str | None, images: str | None, **flags: Any

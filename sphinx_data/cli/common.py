@@ -20,29 +20,44 @@ def _partition(context: click.Context, parameter: click.Parameter, value: str) -
     return int(share), int(shares)
 
 
-def building(function: Function) -> Function:
-    """The options of every command that builds a dataset from a plan."""
-    for option in reversed(
+def _decorate(function: Function, options: list[Callable[[Function], Function]]) -> Function:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def describing(function: Function) -> Function:
+    """Options of commands that make samples: what is known of the data, and any other parameter."""
+    return _decorate(
+        function,
         [
-            click.option("--out", required=True, metavar="DIR", help="The dataset to make."),
-            click.option("--name", help="Name of the dataset.  [default: name of DIR]"),
             click.option("--license", help="SPDX licence of the data, where the input does not say."),
             click.option("--language", help="BCP 47 language of the data, e.g. en."),
             click.option("--split", default="train", show_default=True),
             click.option("--seed", default=0, show_default=True),
             click.option(
-                "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other parameter (repeatable)."
+                "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other parameter, repeatable."
             ),
-            click.option("--workers", default=len(os.sched_getaffinity(0)), show_default=True, type=click.IntRange(1)),
+        ],
+    )
+
+
+def building(function: Function) -> Function:
+    """The options of every command that builds a dataset from a plan."""
+    cores = len(os.sched_getaffinity(0))
+    return _decorate(
+        function,
+        [
+            click.option("--out", required=True, metavar="DIR", help="The dataset to make."),
+            click.option("--name", help="Name of the dataset.  [default: name of DIR]"),
+            click.option("--workers", default=cores, show_default=True, type=click.IntRange(1)),
             click.option("--partition", default="0/1", callback=_partition, help="Build share i of n: i/n."),
             click.option("--max-rejects", type=click.IntRange(0), help="Exit with status 4 above this."),
             click.option("--overwrite", is_flag=True, help="Replace a dataset that is there."),
             click.option("--dry-run", is_flag=True, help="Plan only: say what would be read."),
             click.option("--json", "as_json", is_flag=True, help="Print the summary as one line of JSON."),
-        ]
-    ):
-        function = option(function)
-    return function
+        ],
+    )
 
 
 def parameters(kind: type[Options], settings: tuple[str, ...], known: dict[str, Any]) -> Options:

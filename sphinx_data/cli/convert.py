@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from sphinx_data.cli.common import Build, building, execute, parameters
+from sphinx_data.cli.common import Build, building, describing, execute, parameters
 
 
 @click.command("convert")
@@ -14,6 +14,7 @@ from sphinx_data.cli.common import Build, building, execute, parameters
 @click.option("--source", help="Name of the source in ids and columns.  [default: name of the dataset]")
 @click.option("--limit", type=click.IntRange(0), help="At most so many records, a seeded subset.")
 @click.option("--decode", is_flag=True, help="Decode every picture once, to find damaged pixels.")
+@describing
 @building
 def command(annotations: tuple[str, ...], format_name: str, images: str | None, **flags: Any) -> int:
     """Turn ANNOTATIONS in a published format into a dataset."""

@@ -15,15 +15,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import xxhash
+from numpy.typing import NDArray
 
 from sphinx_data import storage
 from sphinx_data.dataset import layout, tables, tar
-from sphinx_data.dataset.description import Description, SourceDataset, load
+from sphinx_data.dataset.description import Description, SourceDataset, hash_array, load
 from sphinx_data.errors import InputError
 from sphinx_data.sample import Sample, decode
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+
+
+def content_hash(data: bytes | memoryview, image_hashes: Iterable[bytes]) -> bytes:
+    """xxh3-128 of a sample's JSON bytes followed by the hashes of its images."""
+    state = xxhash.xxh3_128(data)
+    for image_hash in image_hashes:
+        state.update(image_hash)
+    return state.digest()
 
 
 class Example:
@@ -64,7 +74,16 @@ class _Part:
         self.image_start = np.concatenate([[0], np.cumsum(pc.list_value_length(images).to_numpy())]).data
         self.image_offset = pc.struct_field(flat, "offset").to_numpy().data
         self.image_size = pc.struct_field(flat, "size").to_numpy().data
+        self._directory, self._number = directory, part
+        self._content: NDArray[np.uint8] | None = None
         self.shards = [storage.join(directory, layout.shard(part, number)) for number in range(100)]
+
+    def content(self, row: int) -> bytes:
+        """The `content` of a row, loaded when it is first asked for."""
+        if self._content is None:
+            column = tables.read(storage.join(self._directory, layout.index(self._number)), columns=["content"])
+            self._content = hash_array(column["content"])
+        return self._content[row].tobytes()
 
 
 class Dataset(Sequence[Example]):
@@ -104,6 +123,11 @@ class Dataset(Sequence[Example]):
         return decode(
             source._files.read(part.shards[part.shard[row]], part.offset[row] + tar.BLOCK, part.json_size[row])
         )
+
+    def content(self, row: int) -> bytes:
+        """The stored `content` hash of a row, 16 bytes."""
+        source, number, row = self.resolve(row)
+        return source._part(number).content(row)
 
     def resolve(self, row: int) -> tuple["Dataset", int, int]:
         """Where a row lies: physical dataset, part and row in the part. Raises IndexError outside the dataset."""

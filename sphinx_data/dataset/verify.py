@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sphinx_data import storage
 from sphinx_data.dataset import columns, layout, tables, tar, writer
 from sphinx_data.dataset.description import PartInfo, Stored, fingerprint, hash_array
-from sphinx_data.dataset.reader import Dataset
+from sphinx_data.dataset.reader import Dataset, content_hash
 from sphinx_data.errors import InputError, InvalidSample
 from sphinx_data.sample import Struct, decode, problems
 
@@ -129,7 +129,7 @@ def _sample(shard: str, key: str, entry: dict[str, Any], data: memoryview) -> It
     for number, (found, image) in enumerate(zip(hashes, entry["images"], strict=True)):
         if found != image["xxh3"]:
             yield finding("image-differs", f"image {number} is not the one that was written")
-    if writer.content(json, hashes) != entry["content"]:
+    if content_hash(json, hashes) != entry["content"]:
         yield finding("content-differs", "its bytes are not the ones that were written")
         return
     try:

@@ -8,7 +8,8 @@ import xxhash
 
 from sphinx_data import licenses, storage
 from sphinx_data.dataset import description, layout, tables, tar
-from sphinx_data.errors import InvalidSample, UsageError
+from sphinx_data.dataset.reader import Example, content_hash
+from sphinx_data.errors import InputError, InvalidSample, UsageError
 from sphinx_data.sample import Built, Reject, Sample, TextPart, encode, problems
 
 _PART_ROWS = 8192  # of DatasetWriter
@@ -40,11 +41,19 @@ class PartWriter:
         """Append a sample. Raises InvalidSample naming id and field when it breaks the schema."""
         sample, media = built
         _check(sample, media)
+        self._append(encode(sample), media, sample)
+
+    def copy(self, example: Example, expected: bytes) -> None:
+        """Append a stored sample byte for byte. Raises InputError when its `content` is not the expected one."""
+        self._append(bytes(example.json), example.images, example.sample)
+        if self.rows[-1]["content"] != expected:
+            raise InputError(f"{example.sample.id}: is not what its index says; run sphinx-data verify on its dataset")
+
+    def _append(self, data: bytes, media: Sequence[bytes | memoryview], sample: Sample) -> None:
         if len(self.rows) > layout.LARGEST_PART:
             raise InvalidSample(f"part {self.part} has more than {layout.LARGEST_PART + 1} samples; plan smaller parts")
-        data = encode(sample)
         key = layout.key(self.part, len(self.rows))
-        members = [(f"{key}.json", data)]
+        members: list[tuple[str, bytes | memoryview]] = [(f"{key}.json", data)]
         members += [(f"{key}.{image.file}", payload) for image, payload in zip(sample.images, media, strict=True)]
         size = sum(tar.BLOCK + tar.padded(len(payload)) for _, payload in members)
         shard = self._shard_for(size)
@@ -57,7 +66,7 @@ class PartWriter:
             for image, payload, start, image_hash in zip(sample.images, media, starts[1:], hashes, strict=True)
         ]  # fmt: skip
         place = {"shard": shard.number, "offset": offset, "size": shard.size - offset, "json_size": len(data)}
-        self.rows.append(place | {"images": images, "content": content(data, hashes)} | describe(sample))
+        self.rows.append(place | {"images": images, "content": content_hash(data, hashes)} | describe(sample))
 
     def reject(self, reject: Reject) -> None:
         """Append a reject."""
@@ -97,7 +106,7 @@ class _Shard:
         self.file, self.name, self.number, self.size = file, name, number, 0
         self._hash = xxhash.xxh3_128()
 
-    def write(self, name: str, data: bytes) -> int:
+    def write(self, name: str, data: bytes | memoryview) -> int:
         """Append a member; returns the offset of its data."""
         start = self.size + tar.BLOCK
         self._append(tar.header(name, len(data)))
@@ -110,18 +119,10 @@ class _Shard:
         self.file.commit()
         return {"name": self.name, "size": self.size, "xxh3": self._hash.hexdigest()}
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, data: bytes | memoryview) -> None:
         self.file.write(data)
         self._hash.update(data)
         self.size += len(data)
-
-
-def content(data: bytes | memoryview, image_hashes: list[bytes]) -> bytes:
-    """Identity of a sample, 16 bytes: xxh3-128 of its JSON bytes followed by the hashes of its images."""
-    state = xxhash.xxh3_128(data)
-    for image_hash in image_hashes:
-        state.update(image_hash)
-    return state.digest()
 
 
 def describe(sample: Sample) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from sphinx_data import storage
 from sphinx_data.dataset import description, layout
+from sphinx_data.dataset.reader import Example
 from sphinx_data.dataset.writer import PartWriter
 from sphinx_data.errors import InvalidSample, SphinxError, TooManyRejects, UsageError
 from sphinx_data.executors import local, plan
@@ -12,10 +13,20 @@ from sphinx_data.executors.progress import Progress
 from sphinx_data.sample import Built, Reject
 
 
+class Stored(NamedTuple):
+    """A sample to copy byte for byte, with the `content` that its index promises."""
+
+    example: Example
+    content: bytes
+
+
+Item = Built | Stored | Reject
+
+
 class Task(NamedTuple):
     """What every worker needs to build any part; it crosses processes, so `produce` is a top-level function."""
 
-    produce: Callable[[Any, Any, dict[str, str]], Iterator[Built | Reject]]  # (record, options, places)
+    produce: Callable[[Any, Any, dict[str, str]], Iterator[Item]]  # (record, options, places)
     record: type[Any]  # the Struct that records are
     options: Any  # the Struct of parameters that went into the plan
     places: dict[str, str]  # absolute roots; they never influence the result
@@ -55,9 +66,12 @@ def build_part(directory: str, build: plan.Plan, task: Task, number: int) -> Par
         return PartDone(number, len(part.rows), len(part.rejects))
 
 
-def _add(part: PartWriter, item: Built | Reject) -> None:
+def _add(part: PartWriter, item: Item) -> None:
     if isinstance(item, Reject):
         part.reject(item)
+        return
+    if isinstance(item, Stored):
+        part.copy(item.example, item.content)
         return
     try:
         part.add(item)

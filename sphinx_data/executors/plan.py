@@ -95,7 +95,7 @@ def make(
     try:
         weights = [(spool.add(record), weight(record)) for record in records]
         plan = Plan(
-            builder=builder, name=name, parameters=msgspec.to_builtins(parameters), inputs=tuple(inputs),
+            builder=builder, name=name, parameters=msgspec.json.decode(msgspec.json.encode(parameters)), inputs=tuple(inputs),
             records=spool.identity(), parts=tuple(_cut(weights)),
         )  # fmt: skip
         place = storage.join(directory, layout.PLAN)
@@ -206,6 +206,15 @@ def _cut(sizes: list[tuple[int, int]]) -> Iterator[Part]:
         yield Part(records=records, offset=start, size=end - start)
 
 
+def _flat(parameters: dict[str, Any], folder: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested parameters with dotted keys."""
+    for key, value in parameters.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{folder}{key}.")
+        else:
+            yield f"{folder}{key}", value
+
+
 def _refuse_difference(directory: str, old: Plan, new: Plan, spool: _Spool) -> None:
     def refuse(what: str, before: object, after: object) -> None:
         raise UsageError(
@@ -216,10 +225,10 @@ def _refuse_difference(directory: str, old: Plan, new: Plan, spool: _Spool) -> N
     for field in ("builder", "name", "code"):
         if getattr(old, field) != getattr(new, field):
             refuse(field, getattr(old, field), getattr(new, field))
-    for key in sorted(old.parameters.keys() | new.parameters.keys()):
-        before, after = old.parameters.get(key), new.parameters.get(key)
-        if before != after:
-            refuse(key, before, after)
+    planned, wanted = dict(_flat(old.parameters)), dict(_flat(new.parameters))
+    for key in sorted(planned.keys() | wanted.keys()):
+        if planned.get(key) != wanted.get(key):
+            refuse(key, planned.get(key), wanted.get(key))
     for before, after in zip_longest(old.inputs, new.inputs):
         if before != after:
             refuse("input", before and msgspec.to_builtins(before), after and msgspec.to_builtins(after))
