@@ -15,6 +15,7 @@ from pathlib import Path
 from sphinx_data.errors import InputError, UsageError
 
 _TEMPORARY = ".tmp-"
+_SYNC_EVERY = 16 << 20  # bytes
 
 
 def local(place: str | Path) -> Path:
@@ -79,10 +80,17 @@ class AtomicFile:
     def __init__(self, place: str | Path) -> None:
         self._final, self._temporary = _names(place)
         self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed by commit and discard)
+        self._unsynced = 0
+        self._syncing: threading.Thread | None = None
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append bytes."""
+        """Append bytes; the disk begins to store them while more are made, so that `commit` has little to wait for."""
         self._file.write(data)
+        self._unsynced += len(data)
+        if self._unsynced >= _SYNC_EVERY and not (self._syncing and self._syncing.is_alive()):
+            self._unsynced = 0
+            self._syncing = threading.Thread(target=os.fdatasync, args=(self._file.fileno(),), daemon=True)
+            self._syncing.start()
 
     def written(self) -> memoryview:
         """What was written so far, as mapped memory."""
@@ -92,6 +100,7 @@ class AtomicFile:
     def commit(self) -> None:
         """Sync and rename into place."""
         self._file.flush()
+        self._wait()
         os.fsync(self._file.fileno())
         self._file.close()
         self._temporary.replace(self._final)
@@ -99,8 +108,13 @@ class AtomicFile:
 
     def discard(self) -> None:
         """Forget what was written."""
+        self._wait()
         self._file.close()
         self._temporary.unlink(missing_ok=True)
+
+    def _wait(self) -> None:
+        if self._syncing is not None:
+            self._syncing.join()
 
 
 def write_atomic(place: str | Path, data: bytes) -> None:
