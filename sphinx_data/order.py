@@ -18,7 +18,10 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _MULTIPLY = np.uint64(0xBF58476D1CE4E5B9)
 _MULTIPLY_2 = np.uint64(0x94D049BB133111EB)
 _SMALLEST_BITS = 6  # narrower Feistel networks reach too few permutations
-_IN_BLOCK, _IN_SOURCE = 1, 2  # what a key is for
+_IN_BLOCK, _IN_SOURCE = 1, 2  # what a key is for; 3 is the holdout, 4 and 5 packing, 6 and 7 selection
+_CHUNKS, _SHORT_CHUNK, _IN_WINDOW = 8, 9, 10
+WINDOWED_BLOCK = 1024  # positions: the smaller the block, the fewer windows of a source are open at once
+WINDOW_CHUNKS = 16
 
 Integers = NDArray[np.int64]
 
@@ -31,7 +34,7 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return x ^ (x >> np.uint64(31))
 
 
-def key(seed: int, *numbers: int | Integers) -> NDArray[np.uint64]:
+def key(seed: int, *numbers: int | Integers | NDArray[np.uint64]) -> NDArray[np.uint64]:
     """A 64-bit key from a seed and numbers (scalars or arrays of one shape)."""
     state = _mix(np.asarray(seed % 2**64, dtype=np.uint64))
     with np.errstate(over="ignore"):
@@ -126,35 +129,102 @@ def quota_table(totals: Integers, block: int = BLOCK) -> Integers:
 
 
 class Order:
-    """Position -> (source, epoch, row) of a shuffled mix."""
+    """Position -> (source, epoch, row) of a shuffled mix.
 
-    def __init__(self, totals: Integers, sizes: Integers, seed: int, block: int = BLOCK) -> None:
-        """`totals`: samples drawn from each source, int64[S]; `sizes`: rows that each source has, int64[S]."""
-        self.totals, self.sizes, self.seed, self.block = totals, sizes, seed, block
-        self.quotas = quota_table(totals, block)
+    >>> source, epoch, row = Order(np.array([4, 2]), np.array([2, 2]), seed=0).rows(0, 6)
+    >>> sorted(zip(source.tolist(), epoch.tolist(), row.tolist()))
+    [(0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1), (1, 0, 0), (1, 0, 1)]
+    """
+
+    def __init__(
+        self, totals: Integers, sizes: Integers, seed: int, block: int = BLOCK, chunks: Integers | None = None
+    ) -> None:
+        """Raises UsageError for more positions than order/1 holds.
+
+        Args:
+            totals: samples drawn from each source, int64[S]; of a schedule int64[phases, S].
+            sizes: rows that each source has, int64[S].
+            seed: of the recipe.
+            block: positions between exact shares; every phase begins a block.
+            chunks: windowed order: rows of each source that are read together, int64[S]; None shuffles all rows.
+        """
+        phases = np.atleast_2d(totals)
+        self.totals, self.sizes, self.seed, self.block = phases.sum(axis=0), sizes, seed, block
+        self.chunks = chunks
+        tables, starts = [np.zeros((1, len(sizes)), dtype=np.int64)], [np.zeros(1, dtype=np.int64)]
+        for phase in phases:
+            table = quota_table(phase, block)[1:]
+            starts.append(starts[-1][-1] + table.sum(axis=1))
+            tables.append(tables[-1][-1] + table)
+        self.quotas, self.starts = np.concatenate(tables), np.concatenate(starts)  # [blocks + 1, S], [blocks + 1]
+        if self.starts[-1] > LARGEST_TOTAL:
+            raise UsageError(f"total: {self.starts[-1]} positions, order/1 holds at most {LARGEST_TOTAL}")
 
     def __len__(self) -> int:
-        return int(self.totals.sum())
+        return int(self.starts[-1])
 
     def rows(self, start: int, stop: int) -> tuple[Integers, Integers, Integers]:
         """Source, epoch and row of the positions in [start, stop): three int64[stop - start]."""
         if start >= stop:
             return (np.empty(0, np.int64),) * 3
+        first = int(np.searchsorted(self.starts, start, side="right")) - 1
+        last = int(np.searchsorted(self.starts, stop, side="left"))
         pieces = [
-            self._block(number, max(start, number * self.block), min(stop, (number + 1) * self.block))
-            for number in range(start // self.block, -(-stop // self.block))
+            self._block(number, max(start, int(self.starts[number])), min(stop, int(self.starts[number + 1])))
+            for number in range(first, last)
         ]
         source, counter = (np.concatenate(column) for column in zip(*pieces, strict=True))
         epoch, offset = np.divmod(counter, self.sizes[source])
-        row = permute(offset, self.sizes[source], key(self.seed, _IN_SOURCE, source, epoch))
-        return source, epoch, row
+        return source, epoch, self._row(source, epoch, offset)
 
     def _block(self, number: int, start: int, stop: int) -> tuple[Integers, Integers]:
         """Source and running number within it of some positions of one block."""
         before = self.quotas[number]
         ends = np.cumsum(self.quotas[number + 1] - before)
-        inside = np.arange(start, stop, dtype=np.int64) - number * self.block
+        inside = np.arange(start, stop, dtype=np.int64) - self.starts[number]
         place = permute(inside, int(ends[-1]), key(self.seed, _IN_BLOCK, number))
         source = np.searchsorted(ends, place, side="right")
         starts = np.concatenate([[0], ends[:-1]])
         return source, before[source] + place - starts[source]
+
+    def _row(self, source: Integers, epoch: Integers, offset: Integers) -> Integers:
+        if self.chunks is None:
+            return permute(offset, self.sizes[source], key(self.seed, _IN_SOURCE, source, epoch))
+        return windowed(offset, self.sizes[source], self.chunks[source], key(self.seed, _IN_SOURCE, source, epoch))
+
+
+def windowed(offset: Integers, n: Integers, chunk: Integers, keys: NDArray[np.uint64]) -> Integers:
+    """A permutation of [0, n) for stores where small reads are dear: int64[N] -> int64[N], closed form.
+
+    Chunks of `chunk` consecutive rows are permuted; then rows are permuted inside windows of `WINDOW_CHUNKS` chunks.
+    The last chunk may be short: it is put at a slot of its own drawing, the full ones are permuted around it.
+
+    Args:
+        offset: place within the epoch, int64[N], 0 <= offset < n.
+        n: rows of the epoch, int64[N].
+        chunk: rows read together, int64[N].
+        keys: uint64[N], one a source and epoch.
+    """
+    chunk = np.minimum(chunk, n)
+    full = n // chunk
+    short = n - full * chunk
+    chunks, slots, inside = (key(use, keys) for use in (_CHUNKS, _SHORT_CHUNK, _IN_WINDOW))
+    at = np.where(short > 0, (slots % (full + 1).astype(np.uint64)).astype(np.int64), full)  # slot of the short chunk
+    shift = chunk - short
+
+    def start_of(slot: Integers) -> Integers:
+        return np.minimum(slot * chunk - np.where(slot > at, shift, 0), n)
+
+    def slot_of(place: Integers) -> Integers:
+        past = place >= at * chunk + short
+        return np.where(past, (place + np.where(short > 0, shift, 0)) // chunk, np.minimum(place // chunk, at))
+
+    window = slot_of(offset) // WINDOW_CHUNKS
+    first = start_of(window * WINDOW_CHUNKS)
+    length = start_of((window + 1) * WINDOW_CHUNKS) - first
+    place = first + permute(offset - first, length, key(_IN_WINDOW, inside, window))
+    slot = slot_of(place)
+    is_short = (slot == at) & (short > 0)
+    before = slot - ((slot > at) & (short > 0))
+    moved = permute(np.where(is_short, 0, np.minimum(before, np.maximum(full - 1, 0))), np.maximum(full, 1), chunks)
+    return np.where(is_short, full, moved) * chunk + place - start_of(slot)

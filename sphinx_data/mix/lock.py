@@ -1,39 +1,48 @@
 """The lock of a mix: everything that fixes it, without any data, so that it can be rebuilt anywhere or refused."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from sphinx_data import storage
-from sphinx_data.dataset.reader import Dataset
 from sphinx_data.errors import InputError, UsageError
 from sphinx_data.mix.recipe import Recipe
 from sphinx_data.order import BLOCK, VERSION
 from sphinx_data.sample import Struct
 
 FILE = "mix.lock.json"
+FORMAT = "sphinx-mix-lock/1"
 
 
 class LockedSource(Struct, frozen=True, kw_only=True):
-    """One source of a mix as it was resolved."""
+    """One source of a mix as it was resolved; amounts count a sample as often as it is seen."""
 
+    field: str  # where the recipe names it, e.g. sources[0]
     name: str
     fingerprint: str
     rows: int  # of the dataset
+    dropped: dict[str, int] = {}  # rows by ``column:rule`` of a verdict, where, cap, holdout, rating
     selected: int  # rows that the mix draws from
-    selection: str  # xxh3-128 of the selected row numbers
+    selection: str  # xxh3-128 of the row numbers of one epoch
+    repeats: dict[int, int] = {}  # with ratings: times in one epoch -> rows
+    chunk: int | None = None  # windowed order: rows that are read together
     samples: int  # positions of the mix
-    epochs: float  # samples / selected
-    requested: float | None  # share that the recipe asks for, where it does
-    realised: dict[str, float]  # shares of samples, images and target_chars
+    epochs: float  # samples / rows of one epoch
+    most_seen: int  # the largest number of times that one sample is seen
+    amounts: dict[str, int]  # images, chars, target_chars, bytes and, where lengths are known, tokens
+    licenses: dict[str, int]  # positions by licence
+    commercial: bool | None  # whether all of it may be used commercially; null: unknown
+    redistribute: bool | None
+    requested: float | None  # share that weights ask for of what fixed sources leave, in the recipe's unit
+    realised: dict[str, float]  # shares of the whole mix in samples, images, chars, target_chars, bytes, tokens
 
 
 class Lock(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """The content of ``mix.lock.json``."""
 
-    format: str = "sphinx-mix-lock/1"
+    format: str = FORMAT
     recipe: Recipe
+    missing: tuple[str, ...] = ()  # sources of the recipe that were left out with --present
     order: str = VERSION
     block: int = BLOCK
     sources: tuple[LockedSource, ...]
@@ -42,6 +51,10 @@ class Lock(Struct, frozen=True, kw_only=True, omit_defaults=False):
     fingerprint: str  # of the mix
     holdout_samples: int
     holdout_fingerprint: str | None
+
+    def amount(self, unit: str) -> int:
+        """A sum over the sources."""
+        return sum(source.amounts.get(unit, 0) for source in self.sources)
 
 
 def store(directory: str, lock: Lock) -> None:
@@ -53,21 +66,12 @@ def store(directory: str, lock: Lock) -> None:
 def load(place: str) -> Lock:
     """Read a lock. Raises InputError when it is missing or damaged."""
     try:
-        return msgspec.json.decode(storage.read_bytes(place), type=Lock)
+        found = msgspec.json.decode(storage.read_bytes(place), type=Lock)
     except msgspec.MsgspecError as error:
         raise InputError(f"{place}: is not a mix lock ({error})") from None
-
-
-def refuse_other_sources(locked: Lock, datasets: Sequence[Dataset], place: str) -> None:
-    """Raise UsageError naming the first source that is not the locked one; told before anything is built."""
-    for number, (source, dataset) in enumerate(zip(locked.sources, datasets, strict=True)):
-        for field in ("name", "fingerprint"):
-            before, after = getattr(source, field), getattr(dataset, field)
-            if before != after:
-                raise UsageError(
-                    f"{place}: sources[{number}].{field} was {before!r}, is {after!r} here ({dataset.directory}); "
-                    "the mix cannot be rebuilt from these sources"
-                )
+    if (found.format, found.order) != (FORMAT, VERSION):
+        raise InputError(f"{place}: is {found.format} of {found.order}; this version reads {FORMAT} of {VERSION}")
+    return found
 
 
 def refuse_difference(locked: Lock, found: Lock, place: str) -> None:
