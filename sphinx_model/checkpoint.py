@@ -75,7 +75,7 @@ def load(folder: Path, now: RunState, model: torch.nn.Module, optimizer: torch.o
 def whole_folder(final: Path) -> Iterator[Path]:
     """A temporary folder that becomes `final`, synced and in place of an older one, when the block ends well."""
     final.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in final.parent.glob(f".tmp-{final.name}-*"):
+    for leftover in final.parent.glob(".tmp-*/"):  # of a killed process: a run has one at a time
         shutil.rmtree(leftover)
     temporary = final.with_name(f".tmp-{final.name}-{os.getpid()}")
     temporary.mkdir()

@@ -133,7 +133,8 @@ def t_tail(t: float, freedom: int) -> float:
         return 1.0 - t_tail(-t, freedom)
     constant = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
     angles = np.linspace(math.atan(t / math.sqrt(freedom)), math.pi / 2, 200_001)
-    return float(constant * np.trapezoid(np.cos(angles) ** (freedom - 1), angles))
+    density = np.cos(angles) ** (freedom - 1)
+    return float(constant * (density.sum() - (density[0] + density[-1]) / 2) * (angles[1] - angles[0]))
 
 
 @torch.inference_mode()
@@ -147,9 +148,10 @@ def _losses(
     for start in range(0, len(pairs), BATCH):
         rows, encoded, pixels = [], [], []
         for row, other in pairs[start : start + BATCH]:
-            item, layouts = encode(dataset.sample(row), processor, dialect)
+            item, _ = encode(dataset.sample(row), processor, dialect)
             try:
                 example = dataset[other]
+                layouts = [processor.layout(image.width, image.height) for image in example.sample.images]
                 pixels += [torch.from_numpy(views(example, i, layouts[i], processor)) for i in item.images]
             except Exception:  # decoders of damaged pictures raise what they like; counted as unreadable
                 continue
@@ -159,7 +161,10 @@ def _losses(
             continue
         ids, labels = (
             pad_sequence([torch.tensor(values) for values in sequences], batch_first=True, padding_value=filler)
-            for sequences, filler in (([item.input_ids for item in encoded], 0), ([item.labels for item in encoded], IGNORE))
+            for sequences, filler in (
+                ([item.input_ids for item in encoded], 0),
+                ([item.labels for item in encoded], IGNORE),
+            )
         )
         ids, labels = ids.to(model.device), labels.to(model.device)
         hidden = model.model(input_ids=ids, pixel_values=_stack(pixels, model)).last_hidden_state

@@ -62,7 +62,10 @@ def measure(dataset: Dataset, processor: Any, dialect: Dialect, place: str | Non
     measured = np.array(list(_measure(dataset, rows, processor, dialect)), dtype=np.int64).reshape(-1, len(SCHEMA))
     table = pa.table([pa.array(column, kind) for column, kind in zip(measured[inverse].T, SCHEMA.types, strict=True)],
                      schema=SCHEMA)  # fmt: skip
-    columns.write(dataset, name, table, {"dialect": dialect.name}, place)
+    try:
+        columns.write(dataset, name, table, {"dialect": dialect.name}, place)
+    except OSError as error:
+        print(f"{dataset.name}: lengths cannot be kept ({error}) and are measured at every start", file=sys.stderr)
     return table
 
 

@@ -6,7 +6,7 @@
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from sphinx_data.dataset.reader import Dataset
 from sphinx_data.dialects import Dialect
 from sphinx_data.errors import InputError
 from sphinx_model.encoding import IGNORE, Encoded
-from sphinx_model.metrics import read_lines
+from sphinx_model.metrics import read_lines, rewrite_lines
 from sphinx_model.packing import Plan
 from sphinx_model.rendering import encode, views
 
@@ -46,7 +46,10 @@ class BadSamples:
 
     def __init__(self, path: Path, most: int) -> None:
         self.path, self.most = path, most
-        self.rows = {line["row"] for line in read_lines(path)}
+        written = read_lines(path)
+        self.rows = {line["row"] for line in written}
+        if path.exists():
+            rewrite_lines(path, written)
         self._lock = threading.Lock()
 
     def add(self, row: int, sample_id: str | None, error: Exception) -> None:
@@ -59,7 +62,9 @@ class BadSamples:
                     file.write(json.dumps({"row": row, "id": sample_id, "error": message}) + "\n")
             count = len(self.rows)
         if count > self.most:
-            raise InputError(f"{self.path}: {count} samples cannot be read, max_bad allows {self.most}; last: {message}")
+            raise InputError(
+                f"{self.path}: {count} samples cannot be read, max_bad allows {self.most}; last: {message}"
+            )
 
 
 class PackDataset:
@@ -130,7 +135,7 @@ def collate(packs: list[Pack]) -> Batch:
     )
 
 
-def read_ahead(read: Callable[[int], Pack], numbers: Iterator[int], threads: int, ahead: int) -> Iterator[Pack]:
+def read_ahead(read: Callable[[int], Pack], numbers: Iterator[int], threads: int, ahead: int) -> Generator[Pack]:
     """`read` applied by threads, results in the order of `numbers`, at most `ahead` waiting.
 
     An error is raised in its place of the order. Closing the iterator cancels what waits and ends the threads.

@@ -19,8 +19,7 @@ class Metrics:
         self._steps, self._mark = steps, time.monotonic()
         self._wait, self._tokens, self._views = 0.0, 0, 0
         self._terminal = sys.stderr.isatty()
-        kept = [line for line in read_lines(path) if line["step"] <= step]
-        storage.write_atomic(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        rewrite_lines(path, [line for line in read_lines(path) if line["step"] <= step])
         self._file = path.open("a", encoding="utf-8", buffering=1)  # a line at a time
 
     def count(self, tokens: int, views: int, wait: float) -> None:
@@ -69,3 +68,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return lines
+
+
+def rewrite_lines(path: Path, lines: list[dict[str, Any]]) -> None:
+    """Replace a JSON-lines file, so that one may append to it again after a kill."""
+    storage.write_atomic(path, "".join(json.dumps(line) + "\n" for line in lines).encode())

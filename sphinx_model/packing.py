@@ -52,15 +52,11 @@ def plan(dataset: Dataset, lengths: pa.Table, tokens: int, views: int, folder: s
     learn or cannot be encoded are left out, counted and written to ``folder/HASH-dropped.parquet``. Raises UsageError
     when nothing is left.
     """
-    columns = {name: lengths[name].to_numpy().astype(np.int64) for name in lengths.column_names}
+    columns = _integers(lengths)
     identity = xxhash.xxh3_128(f"{dataset.fingerprint}/{tokens}/{views}/{seed}/{WINDOW}".encode())
     for name in sorted(columns):
         identity.update(np.ascontiguousarray(columns[name]).data)
-    rules = np.select(
-        [columns["tokens"] == 0, columns["supervised"] == 0, columns["tokens"] > tokens, columns["views"] > views],
-        RULES,
-        "",
-    )
+    rules = refusals(lengths, tokens, views)
     kept, left_out = np.flatnonzero(rules == ""), np.flatnonzero(rules != "")
     dropped = dict(Counter(rules[left_out].tolist()))
     if not len(kept):
@@ -91,10 +87,22 @@ def plan(dataset: Dataset, lengths: pa.Table, tokens: int, views: int, folder: s
     return Plan(rows, starts, dropped, used / (count * tokens), bound, fingerprint)
 
 
+def refusals(lengths: pa.Table, tokens: int, views: int) -> NDArray[np.str_]:
+    """Which of `RULES` keeps each sample out of packs of these budgets, "" where none does; [N]."""
+    columns = _integers(lengths)
+    conditions = (
+        columns["tokens"] == 0,
+        columns["supervised"] == 0,
+        columns["tokens"] > tokens,
+        columns["views"] > views,
+    )
+    return np.select(conditions, RULES, "")
+
+
 def best_fit(
     tokens: NDArray[np.int64], views: NDArray[np.int64], most_tokens: int, most_views: int
 ) -> NDArray[np.int64]:
-    """Pack number of each sample, int64[N]: largest first, each into the fullest pack that takes it."""
+    """Pack number of each sample, int64[N]: largest first, each into the pack that takes it and has least room left."""
     weight = np.maximum(tokens / most_tokens, views / most_views)
     packs = np.empty(len(tokens), dtype=np.int64)
     free_tokens, free_views = np.empty(len(tokens), np.int64), np.empty(len(tokens), np.int64)
@@ -102,7 +110,7 @@ def best_fit(
     for item in np.argsort(-weight, kind="stable"):
         fits = np.flatnonzero((free_tokens[:count] >= tokens[item]) & (free_views[:count] >= views[item]))
         if len(fits):
-            pack = fits[np.argmin(free_tokens[fits])]
+            pack = fits[np.argmin(free_tokens[fits] / most_tokens + free_views[fits] / most_views)]
         else:
             pack, count = count, count + 1
             free_tokens[pack], free_views[pack] = most_tokens, most_views
@@ -116,3 +124,7 @@ def pack_at(position: int, packs: int, seed: int) -> int:
     """Which pack is consumed at a position of the run: in order in the first epoch, permuted in later ones."""
     epoch, number = divmod(position, packs)
     return int(order.permute(np.array([number]), packs, order.key(seed, _IN_EPOCH, epoch))[0]) if epoch else number
+
+
+def _integers(lengths: pa.Table) -> dict[str, NDArray[np.int64]]:
+    return {name: lengths[name].to_numpy().astype(np.int64) for name in lengths.column_names}

@@ -76,12 +76,15 @@ def load(place: str, overrides: tuple[str, ...] = ()) -> TrainRecipe:
         key, equals, value = override.partition("=")
         if not equals:
             raise UsageError(f"{override}: give key=value, e.g. optim.lr=1e-5")
-        _put(raw, key, yaml.safe_load(value), override)
+        try:
+            _put(raw, key, yaml.safe_load(value), override)
+        except yaml.YAMLError:
+            raise UsageError(f"{override}: the value is not YAML; put it in quotes") from None
     try:
         recipe = msgspec.convert(raw, TrainRecipe, strict=False)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at ")
-        raise UsageError(f"{place}: {path.strip('`').removeprefix('$.') or 'recipe'}: {message}") from None
+        raise UsageError(f"{place}: {_where(raw, path.strip('`'))}{message}") from None
     if (recipe.steps is None) == (recipe.epochs is None):
         raise UsageError(f"{place}: give steps or epochs, one of them (steps={recipe.steps}, epochs={recipe.epochs})")
     if recipe.pack.batch % recipe.pack.micro_batch:
@@ -90,6 +93,16 @@ def load(place: str, overrides: tuple[str, ...] = ()) -> TrainRecipe:
             f"of {recipe.pack.micro_batch}"
         )
     return recipe
+
+
+def _where(raw: Any, path: str) -> str:
+    """``optim.lr: got -1; `` for the place ``$.optim.lr`` of a wrong value."""
+    keys = path.removeprefix("$").removeprefix(".")
+    value = raw
+    for key in keys.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    shown = "" if value is None or isinstance(value, dict | list) else f"got {value!r}; "
+    return f"{keys}: {shown}" if keys else ""
 
 
 def _put(raw: dict[str, Any], key: str, value: Any, override: str) -> None:

@@ -2,10 +2,13 @@
 
 import math
 import os
-import shutil
+import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,111 +17,113 @@ import click
 if TYPE_CHECKING:
     import torch
 
+    from sphinx_data.dataset.reader import Dataset
     from sphinx_model.checkpoint import RunState
-    from sphinx_model.loader import Batch, PackDataset
+    from sphinx_model.loader import Batch, Pack, PackDataset
+    from sphinx_model.metrics import Metrics
     from sphinx_model.packing import Plan
-    from sphinx_model.recipe import TrainRecipe
+    from sphinx_model.recipe import OptimRecipe, TrainRecipe
 
 
 def train(recipe: "TrainRecipe") -> Path:
     """Run a recipe to its end, from its newest checkpoint where there is one; returns the Hugging Face directory.
 
-    Raises UsageError for a recipe, model or mix that do not fit together, InputError for unreadable data.
+    Raises UsageError for a recipe, model or mix that do not fit together, InputError for unreadable data. SIGTERM
+    saves a checkpoint after the running step and exits with 143.
     """
     import torch
 
     from sphinx_data.dataset.reader import open_dataset
     from sphinx_data.dialects import dialect
-    from sphinx_model import checkpoint, evaluate, lengths, packing, report
+    from sphinx_model import checkpoint, evaluate, lengths, packing, report, start
     from sphinx_model.loader import BadSamples, PackDataset
     from sphinx_model.metrics import Metrics
 
+    form, dataset = dialect(recipe.dialect), open_dataset(recipe.data, recipe.roots)
+    held = open_dataset(recipe.holdout, recipe.roots) if recipe.holdout is not None else None
     out = Path(recipe.out)
-    out.mkdir(parents=True, exist_ok=True)
-    dataset, form = open_dataset(recipe.data, recipe.roots), dialect(recipe.dialect)
-    model, processor = _model(recipe, dataset, out)
+    model, processor = start.load(recipe.model, dataset, recipe.seed, out)
     measured = lengths.measure(dataset, processor, form)
     plan = packing.plan(dataset, measured, recipe.pack.tokens, recipe.pack.views, str(out / "plans"), recipe.seed)
-    steps = _steps(recipe, plan)
+    held_rows = [] if held is None else _held_rows(recipe, lengths.measure(held, processor, form))
+    packs_in_all = _packs_in_all(recipe, plan)
+    steps = math.ceil(packs_in_all / recipe.pack.batch)
     _announce(dataset, plan, model, steps)
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).train()
     optimizer = _optimizer(recipe, model)
-    start = _state(recipe, dataset.fingerprint, plan, steps, 0)
-    saved = checkpoint.load(out / "checkpoints", model, optimizer)
-    if saved is not None:
-        checkpoint.refuse_difference(saved, start, str(out))
-        print(f"resumed at step {saved.step} of {steps}", file=sys.stderr)
-    step = saved.step if saved else 0
+    step = checkpoint.load(out / "checkpoints", _state(recipe, dataset, plan, steps, 0), model, optimizer)
+    if step:
+        print(f"resumed at step {step} of {steps}", file=sys.stderr)
 
     metrics = Metrics(out / "log.jsonl", steps, step)
-    bad = BadSamples(str(out / "bad_samples.jsonl"), recipe.max_bad)
-    packs = PackDataset(dataset, plan, processor, form, recipe.pack.tokens, bad)
-    batches = _batches(recipe, packs, step, steps)
-    while step < steps:
-        loss, norm = _step(recipe, model, optimizer, batches, _learning_rate(recipe, step, steps), metrics, device)
-        step += 1
-        metrics.log(step, loss=loss, grad_norm=norm, lr=_learning_rate(recipe, step - 1, steps))
-        if step % recipe.checkpoint.every == 0 or step == steps:
-            state = _state(recipe, dataset.fingerprint, plan, steps, step)
-            checkpoint.save(out / "checkpoints", state, model, optimizer, recipe.checkpoint.keep)
+    packs = PackDataset(
+        dataset, plan, processor, form, recipe.pack.tokens, BadSamples(out / "bad_samples.jsonl", recipe.max_bad)
+    )
+    with _sigterm() as terminated, closing(_batches(recipe, packs, step, steps, packs_in_all)) as batches:
+        while step < steps:
+            lr = _learning_rate(recipe.optim, step, steps)
+            loss, norm = _step(recipe, model, optimizer, batches, step, lr, metrics)
+            step += 1
+            metrics.log(step, loss, norm, lr)
+            if step % recipe.checkpoint.every == 0 or step == steps or terminated.is_set():
+                state = _state(recipe, dataset, plan, steps, step)
+                checkpoint.save(out / "checkpoints", state, model, optimizer, recipe.checkpoint.keep)
+            if terminated.is_set():
+                print(f"terminated; saved at step {step}, run the same command again to go on", file=sys.stderr)
+                sys.exit(128 + signal.SIGTERM)
 
     model.eval()
-    _export(model, processor, out / "hf")
-    if recipe.holdout is not None:
-        held = open_dataset(recipe.holdout, recipe.roots)
-        found = evaluate.evaluate(model, processor, held, form, out / "evaluation.json", recipe.seed)
+    start.export(model, processor, out / "hf")
+    found = None
+    if held is not None:
+        found = evaluate.evaluate(model, processor, held, form, held_rows, out / "evaluation.json", recipe.seed)
         print(found.sentence(), file=sys.stderr)
-        report.write(out, found, held)
+    report.write(out, found, held)
     return out / "hf"
 
 
-def _model(recipe: "TrainRecipe", dataset: Any, out: Path) -> tuple[Any, Any]:
-    """The model and processor to start from; a preset is built once and kept in ``OUT/init`` for resuming."""
-    from sphinx_data.errors import UsageError
-    from sphinx_model.presets import PRESETS, build
-    from sphinx_model.tokenizer import train_tokenizer
-
-    place = Path(recipe.model)
-    if recipe.model in PRESETS:
-        place = out / "init"
-        if not place.exists():
-            model, processor = build(recipe.model, train_tokenizer(_texts(dataset)), seed=recipe.seed)
-            _export(model, processor, place)
-    if not place.is_dir():
-        raise UsageError(f"model: {recipe.model!r} is neither a preset ({', '.join(PRESETS)}) nor a directory")
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
-    import sphinx_model.auto  # noqa: F401 (registers our classes)
-
-    return AutoModelForImageTextToText.from_pretrained(place), AutoProcessor.from_pretrained(place)
+@contextmanager
+def _sigterm() -> Iterator[threading.Event]:
+    """Whether SIGTERM came; it still ends the process at once outside the block, where nothing can be lost."""
+    terminated = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: terminated.set())
+    try:
+        yield terminated
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def _texts(dataset: Any, most: int = 20_000) -> Iterator[str]:
-    """Texts of a dataset that a small tokenizer learns from: samples spread evenly over the mix."""
-    from sphinx_data.sample import RegionPart, TextPart
+def _held_rows(recipe: "TrainRecipe", measured: Any) -> list[int]:
+    """Rows of the held-out set that the model could have been trained on; the others are said."""
+    from sphinx_model.packing import refusals
 
-    for row in range(0, len(dataset), max(1, len(dataset) // most)):
-        for message in dataset.sample(row).messages:
-            for part in message.content:
-                if isinstance(part, TextPart | RegionPart):
-                    yield part.text or ""
+    rules = refusals(measured, recipe.pack.tokens, recipe.pack.views)
+    rows = [row for row, rule in enumerate(rules) if not rule]
+    if len(rows) < len(rules):
+        print(
+            f"{recipe.holdout}: {len(rules) - len(rows)} samples left out of the evaluation: "
+            f"{', '.join(sorted({str(rule) for rule in rules if rule}))}",
+            file=sys.stderr,
+        )
+    return rows
 
 
-def _steps(recipe: "TrainRecipe", plan: "Plan") -> int:
+def _packs_in_all(recipe: "TrainRecipe", plan: "Plan") -> int:
+    """Packs that a run consumes: a share or multiple of the plan, or what its steps take, the last perhaps not full."""
     from sphinx_data.errors import UsageError
 
-    once = math.ceil(len(plan) / recipe.pack.batch)
     if recipe.epochs is not None:
-        return max(1, round(recipe.epochs * len(plan) / recipe.pack.batch))
+        return max(1, round(recipe.epochs * len(plan)))
     assert recipe.steps is not None
+    once = math.ceil(len(plan) / recipe.pack.batch)
     if recipe.steps > once:
         raise UsageError(
             f"steps: {recipe.steps} steps of {recipe.pack.batch} packs are more than the mix has ({once}); "
             f"give epochs={recipe.steps / once:.2f} instead of steps if it should be repeated"
         )
-    return recipe.steps
+    return min(len(plan), recipe.steps * recipe.pack.batch)
 
 
 def _optimizer(recipe: "TrainRecipe", model: Any) -> "torch.optim.Optimizer":
@@ -129,42 +134,50 @@ def _optimizer(recipe: "TrainRecipe", model: Any) -> "torch.optim.Optimizer":
     return torch.optim.AdamW(trained, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
 
 
-def _learning_rate(recipe: "TrainRecipe", step: int, steps: int) -> float:
+def _learning_rate(optim: "OptimRecipe", step: int, steps: int) -> float:
     """Linear warm-up, then cosine to `final`; a pure function of the step."""
-    warmup = max(1, round(recipe.optim.warmup * steps))
+    warmup = max(1, round(optim.warmup * steps))
     if step < warmup:
-        return recipe.optim.lr * (step + 1) / warmup
+        return optim.lr * (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)
-    floor = recipe.optim.final
-    return recipe.optim.lr * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))
+    return optim.lr * (optim.final + (1 - optim.final) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def _batches(recipe: "TrainRecipe", packs: "PackDataset", step: int, steps: int) -> Iterator["Batch"]:
-    """Micro-batches from `step` on; the last global batch of an unrepeated mix is filled with empty packs."""
+def _batches(
+    recipe: "TrainRecipe", packs: "PackDataset", step: int, steps: int, packs_in_all: int
+) -> Generator["Batch"]:
+    """Micro-batches from `step` on; the last global batch is filled with empty packs."""
     from sphinx_model.loader import collate, read_ahead
     from sphinx_model.packing import pack_at
 
-    size, most = recipe.pack.micro_batch, len(packs)
-    last = most if recipe.epochs is None else steps * recipe.pack.batch
-    numbers = iter(range(step * recipe.pack.batch, steps * recipe.pack.batch))
+    def read(position: int) -> "Pack":
+        return packs[pack_at(position, len(packs), recipe.seed)] if position < packs_in_all else packs.empty()
 
-    def read(position: int) -> Any:
-        return packs[pack_at(position, most, recipe.seed)] if position < last else packs.empty()
-
-    ready = read_ahead(read, numbers, recipe.threads, ahead=2 * recipe.pack.batch)
-    while micro := [pack for _, pack in zip(range(size), ready, strict=False)]:
-        yield collate(micro)
+    positions = iter(range(step * recipe.pack.batch, steps * recipe.pack.batch))
+    with closing(read_ahead(read, positions, recipe.threads, ahead=2 * recipe.pack.batch)) as ready:
+        while micro := list(islice(ready, recipe.pack.micro_batch)):
+            yield collate(micro)
 
 
 def _step(
-    recipe: "TrainRecipe", model: Any, optimizer: Any, batches: Iterator["Batch"], lr: float, metrics: Any, device: Any
+    recipe: "TrainRecipe",
+    model: Any,
+    optimizer: "torch.optim.Optimizer",
+    batches: Iterator["Batch"],
+    step: int,
+    lr: float,
+    metrics: "Metrics",
 ) -> tuple[float, float]:
-    """One update from one global batch: gradients of summed losses, divided by all its supervised tokens."""
+    """One update from one global batch: gradients of summed losses, divided by all its supervised tokens.
+
+    Returns the mean loss and the norm of the gradient before clipping.
+    """
     import torch
 
-    from sphinx_data.errors import InputError
+    from sphinx_data.errors import UsageError
     from sphinx_model.loss import sum_and_count
 
+    device = model.device
     total, count = torch.zeros((), device=device), 0
     for _ in range(recipe.pack.batch // recipe.pack.micro_batch):
         waiting = time.monotonic()
@@ -179,42 +192,36 @@ def _step(
         count += supervised
         metrics.count(supervised, len(views), waited)
     trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
-    torch._foreach_div_([parameter.grad for parameter in trained], max(count, 1))
-    limit = recipe.optim.clip if recipe.optim.clip is not None else math.inf
-    norm = float(torch.nn.utils.clip_grad_norm_(trained, limit))
-    if not math.isfinite(norm):
-        raise InputError(f"the gradient is {norm}; lower optim.lr, or look at the samples of this step")
+    for parameter in trained:
+        parameter.grad.div_(max(count, 1))
+    loss = float(total) / max(count, 1)
+    norm = float(torch.nn.utils.clip_grad_norm_(trained, recipe.optim.clip or math.inf))
+    if not math.isfinite(loss) or not math.isfinite(norm):
+        raise UsageError(
+            f"step {step + 1}: the loss is {loss} and the norm of its gradient {norm}; lower optim.lr={lr:g} "
+            "or lengthen optim.warmup, with another out"
+        )
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return float(total) / max(count, 1), norm
+    return loss, norm
 
 
-def _state(recipe: "TrainRecipe", dataset: str, plan: "Plan", steps: int, step: int) -> "RunState":
+def _state(recipe: "TrainRecipe", dataset: "Dataset", plan: "Plan", steps: int, step: int) -> "RunState":
     import msgspec
 
     from sphinx_model.checkpoint import RunState
 
-    optim: dict[str, Any] = msgspec.to_builtins(recipe.optim)
-    settings = {"steps": steps, "pack.batch": recipe.pack.batch, "seed": recipe.seed}
+    settings = {"model": recipe.model, "dialect": recipe.dialect, "seed": recipe.seed, "steps": steps}
+    settings |= {"pack.tokens": recipe.pack.tokens, "pack.views": recipe.pack.views, "pack.batch": recipe.pack.batch}
+    optim: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(recipe.optim))  # as it comes back from the file
     settings |= {f"optim.{key}": value for key, value in optim.items()}
-    return RunState(
-        step=step, packs=step * recipe.pack.batch, dataset=dataset, plan=plan.fingerprint, settings=settings
-    )
+    packs = step * recipe.pack.batch
+    return RunState(step=step, packs=packs, dataset=dataset.fingerprint, plan=plan.fingerprint, settings=settings)
 
 
-def _export(model: Any, processor: Any, place: Path) -> None:
-    """Save in Hugging Face form, atomically."""
-    temporary = place.with_name(f".tmp-{os.getpid()}-{place.name}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    model.save_pretrained(temporary)
-    processor.save_pretrained(temporary)
-    shutil.rmtree(place, ignore_errors=True)
-    temporary.replace(place)
-
-
-def _announce(dataset: Any, plan: "Plan", model: Any, steps: int) -> None:
+def _announce(dataset: "Dataset", plan: "Plan", model: Any, steps: int) -> None:
     dropped = ", ".join(f"{count} {rule}" for rule, count in sorted(plan.dropped.items())) or "none"
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     print(
@@ -230,8 +237,11 @@ def _announce(dataset: Any, plan: "Plan", model: Any, steps: int) -> None:
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def command(recipe: str, overrides: tuple[str, ...], debug: bool) -> None:
     """Train a model by RECIPE, a YAML file; a run that was stopped goes on where it was."""
+    from transformers.utils import logging
+
     from sphinx_model.recipe import load
 
+    logging.disable_progress_bar()
     click.echo(train(load(recipe, overrides)))
 
 

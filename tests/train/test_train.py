@@ -1,0 +1,242 @@
+"""A run as a person sees it: to its end, stopped anyhow and started again, and refused where it is not the same run."""
+
+import random
+import signal
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from sphinx_data.errors import UsageError
+from sphinx_model import recipe as recipes
+from sphinx_model import train
+from sphinx_model.loader import collate
+from sphinx_model.metrics import Metrics, read_lines
+
+
+def numbers(out):
+    """What a run computed: losses, norms and rates exactly, and the weights."""
+    log = [[line[key] for key in ("step", "loss", "grad_norm", "lr")] for line in read_lines(out / "log.jsonl")]
+    return log, load_file(out / "hf" / "model.safetensors")
+
+
+def same(one, other):
+    assert one[0] == other[0]
+    assert one[1].keys() == other[1].keys()
+    assert all(torch.equal(value, other[1][name]) for name, value in one[1].items())
+
+
+def stop_at(process, out, step, number):
+    """Send a signal once the log has `step` lines more than before; returns exit status and stderr."""
+    while process.poll() is None and len(read_lines(out / "log.jsonl")) < step:
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=100)
+    return process.returncode, said
+
+
+def test_a_run_stopped_in_any_way_gives_the_numbers_of_an_undisturbed_one(
+    make_dataset, write_recipe, start_process, sphinx_train, tmp_path
+):
+    recipe = write_recipe(
+        make_dataset("a", 30, 10), steps=None, epochs=8, pack={"tokens": 512, "views": 40, "batch": 2}
+    )
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    assert sphinx_train(recipe, f"out={whole}")[0] == 0
+    steps = len(read_lines(whole / "log.jsonl"))
+    assert steps > 20
+    chance = random.Random(time.time_ns())
+    first, second, third = sorted(chance.sample(range(2, steps - 2), 3))
+    print(f"stopped at steps {first}, {second}, {third} of {steps}")
+    assert stop_at(start_process(recipe), out, first, signal.SIGKILL)[0] == -signal.SIGKILL
+    status, said = stop_at(start_process(recipe), out, second, signal.SIGTERM)
+    assert status == 143, said
+    saved = max(int(path.name) for path in (out / "checkpoints").glob("[0-9]*"))
+    assert read_lines(out / "log.jsonl")[-1]["step"] == saved >= second
+    if saved < third:
+        status, said = stop_at(start_process(recipe), out, third, signal.SIGINT)
+        assert status == 130
+        assert said.splitlines()[-1] == "sphinx-train: interrupted; run the same command again to go on"
+        assert "Traceback" not in said
+    status, said = sphinx_train(recipe)
+    assert status == 0
+    assert "resumed at step" in said
+    same(numbers(out), numbers(whole))
+    assert not list(out.rglob(".tmp-*"))
+
+
+def test_a_run_killed_before_its_end_was_told_tells_it_again(make_dataset, write_recipe, sphinx_train, tmp_path):
+    """A kill after the last checkpoint: the model is there, its export, evaluation and page are not."""
+    data, out = make_dataset("a", 12, 4), tmp_path / "run"
+    recipe = write_recipe(data, holdout=make_dataset("held", 12, 2))
+    assert sphinx_train(recipe)[0] == 0
+    made = ("hf/model.safetensors", "evaluation.json", "report.html", "log.jsonl")
+    before = [(out / name).read_bytes() for name in made]
+    (out / "hf" / "model.safetensors").unlink()
+    (out / "evaluation.json").unlink()
+    (out / "report.html").write_text("half a pa")
+    assert sphinx_train(recipe)[0] == 0
+    assert [(out / name).read_bytes() for name in made] == before
+
+
+def test_a_preset_killed_while_it_is_built_is_built_again(make_dataset, write_recipe, sphinx_train, tmp_path):
+    recipe = write_recipe(make_dataset("a", 6, 4), model="nano", steps=1)
+    assert sphinx_train(recipe, f"out={tmp_path / 'whole'}")[0] == 0
+    built = next((tmp_path / "whole").glob("init-*")).name
+    half = tmp_path / "run" / f".tmp-{built}-1"
+    half.mkdir(parents=True)
+    (half / "model.safetensors").write_bytes(b"half a model")
+    assert sphinx_train(recipe)[0] == 0
+    same(numbers(tmp_path / "run"), numbers(tmp_path / "whole"))
+    assert not half.exists()
+
+
+def test_the_exported_directory_is_the_trained_model(make_dataset, write_recipe, sphinx_train, model_dir, tmp_path):
+    assert sphinx_train(write_recipe(make_dataset("a", 16, 4), steps=3))[0] == 0
+    out = tmp_path / "run"
+    exported = AutoModelForImageTextToText.from_pretrained(out / "hf").eval()
+    trained = AutoModelForImageTextToText.from_pretrained(model_dir).eval()
+    start = {name: value.clone() for name, value in trained.named_parameters()}
+    weights = load_file(out / "checkpoints" / "00000003" / "model.safetensors")
+    missing, unexpected = trained.load_state_dict(weights, strict=False)
+    assert not unexpected
+    assert not set(missing) & {name for name, value in trained.named_parameters() if value.requires_grad}
+    assert any(not torch.equal(value, start[name]) for name, value in trained.named_parameters())
+    processor = AutoProcessor.from_pretrained(out / "hf")
+    messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What colour is it?"}]}]
+    picture = np.full((20, 30, 3), 90, np.uint8)
+    inputs = processor.apply_chat_template(
+        messages, tokenize=True, return_dict=True, return_tensors="pt", images=[picture], add_generation_prompt=True
+    )
+    with torch.no_grad():
+        assert torch.equal(exported(**inputs).logits, trained(**inputs).logits)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (["optim.lr=0.002"], "optim.lr = 0.001, now it is 0.002"),
+        (["pack.batch=4"], "pack.batch = 2, now it is 4"),
+        (["seed=3"], "seed = 0, now it is 3"),
+        (["dialect=plain"], "dialect = sphinx, now it is plain"),
+        (["steps=3"], "steps = 2, now it is 3"),
+        (["data={other}"], "data = "),
+    ],
+)
+def test_another_run_in_the_same_place_is_refused_by_name(
+    make_dataset, write_recipe, sphinx_train, tmp_path, change, named
+):
+    recipe = write_recipe(make_dataset("a", 12, 4))
+    assert sphinx_train(recipe)[0] == 0
+    log = (tmp_path / "run" / "log.jsonl").read_bytes()
+    other = make_dataset("b", 12, 4)
+    status, said = sphinx_train(recipe, *(item.format(other=other) for item in change))
+    assert status == 2
+    assert "the run was started with " + named in said.splitlines()[-1]
+    assert (tmp_path / "run" / "log.jsonl").read_bytes() == log
+
+
+def test_what_does_not_change_the_numbers_may_change(make_dataset, write_recipe, sphinx_train):
+    recipe = write_recipe(make_dataset("a", 12, 4))
+    assert sphinx_train(recipe)[0] == 0
+    assert sphinx_train(recipe, "threads=1", "max_bad=7", "checkpoint.every=1", "pack.micro_batch=2")[0] == 0
+
+
+def test_a_damaged_checkpoint_is_named(make_dataset, write_recipe, sphinx_train, tmp_path):
+    recipe = write_recipe(make_dataset("a", 12, 4))
+    assert sphinx_train(recipe)[0] == 0
+    for name in ("optimizer.pt", "model.safetensors", "state.json"):
+        place = tmp_path / "run" / "checkpoints" / "00000002" / name
+        place.write_bytes(place.read_bytes()[:40])
+        status, said = sphinx_train(recipe)
+        assert status == 3
+        assert "00000002: is damaged (" in said.splitlines()[-1]
+
+
+def test_the_last_batch_may_be_nearly_empty(make_dataset, write_recipe, sphinx_train, tmp_path):
+    data = make_dataset("a", 12, 4)
+    recipe = write_recipe(data, steps=None, epochs=1, pack={"tokens": 256, "views": 10, "batch": 5})
+    status, said = sphinx_train(recipe)
+    packs = int(said.partition(" samples in ")[2].split()[0])
+    assert status == 0
+    assert packs % 5
+    log = read_lines(tmp_path / "run" / "log.jsonl")
+    assert len(log) == -(-packs // 5)
+    assert all(np.isfinite(line["loss"]) and line["supervised_tokens"] for line in log)
+
+
+def test_an_epoch_takes_every_sample_once(make_dataset, write_recipe, sphinx_train, make_packs, tmp_path):
+    data = make_dataset("a", 12, 4)
+    packs = make_packs(data, tokens=256, views=10)
+    supervised = sum(int((packs[number].labels >= 0).sum()) for number in range(len(packs)))
+    for epochs in (1, 3):
+        pack = {"tokens": 256, "views": 10, "batch": 3}
+        recipe = write_recipe(data, steps=None, epochs=epochs, pack=pack, out=str(tmp_path / f"run{epochs}"))
+        assert sphinx_train(recipe)[0] == 0
+        log = read_lines(tmp_path / f"run{epochs}" / "log.jsonl")
+        assert sum(line["supervised_tokens"] for line in log) == epochs * supervised
+
+
+def test_one_global_batch_gives_one_update_however_it_is_cut(make_model, make_packs, make_dataset, tmp_path):
+    packs = make_packs(make_dataset("a", 9, 20), tokens=256, views=15)
+    assert len(packs) >= 4
+    found = []
+    for micro in (1, 2, 4):
+        model = make_model(freeze_encoders=False).train()
+        recipe = recipes.TrainRecipe(
+            model="", data="", out="", pack=recipes.PackRecipe(batch=4, micro_batch=micro),
+            optim=recipes.OptimRecipe(clip=None),
+        )  # fmt: skip
+        batches = iter([collate([packs[n] for n in range(s, s + micro)]) for s in range(0, 4, micro)])
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        metrics = Metrics(tmp_path / f"{micro}.jsonl", 1, 0)
+        loss, norm = train._step(recipe, model, optimizer, batches, 0, 1e-3, metrics)
+        found.append((loss, norm, torch.cat([p.detach().flatten() for p in model.parameters()])))
+    for loss, norm, weights in found[1:]:
+        assert loss == pytest.approx(found[0][0], rel=1e-6)
+        assert norm == pytest.approx(found[0][1], rel=1e-5)
+        assert torch.allclose(weights, found[0][2], rtol=1e-5, atol=1e-6)
+
+
+def test_the_rate_warms_up_and_falls_as_a_function_of_the_step():
+    optim = recipes.OptimRecipe(lr=2.0, warmup=0.1, final=0.25)
+    rates = [train._learning_rate(optim, step, 100) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])
+    assert rates[10] == 2.0
+    assert all(later <= sooner for sooner, later in pairwise(rates[10:]))
+    assert train._learning_rate(optim, 100, 100) == pytest.approx(0.5)
+    assert train._learning_rate(recipes.OptimRecipe(lr=2.0, warmup=0), 0, 1) == 2.0
+
+
+def test_a_step_that_is_no_number_stops_before_the_weights_change(make_model, make_packs, make_dataset, tmp_path):
+    model = make_model().train()
+    with torch.no_grad():
+        model.lm_head.weight[300, 3] = float("inf")
+    packs = make_packs(make_dataset("a", 4, 4))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    recipe = recipes.TrainRecipe(model="", data="", out="", pack=recipes.PackRecipe(batch=1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    with pytest.raises(UsageError, match=r"step 8: the loss is (nan|inf) .*; lower optim.lr=0.5"):
+        train._step(recipe, model, optimizer, iter([collate([packs[0]])]), 7, 0.5, Metrics(tmp_path / "l", 9, 7))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_too_many_bad_samples_stop_the_run_and_more_may_be_allowed(make_dataset, write_recipe, sphinx_train, tmp_path):
+    data = make_dataset("a", 12, 4)
+    (shard,) = (tmp_path / "a" / "shards").iterdir()
+    content = bytearray(shard.read_bytes())
+    place = 0
+    for _ in range(3):  # the pixels of three pictures; their headers stay whole
+        place = content.index(b"IDAT", place + 1)
+        content[place + 6 : place + 12] = b"\xff" * 6
+    shard.write_bytes(content)
+    recipe = write_recipe(data, steps=None, epochs=2)
+    status, said = sphinx_train(recipe, "max_bad=2")
+    assert status == 3
+    assert "3 samples cannot be read, max_bad allows 2" in said.splitlines()[-1]
+    assert sphinx_train(recipe, "max_bad=3")[0] == 0
+    assert len(read_lines(tmp_path / "run" / "bad_samples.jsonl")) == 3
