@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -145,10 +145,14 @@ class Dataset(Sequence[Example]):
     def _read(self, part: _Part, row: int) -> Example:
         offset, json_size = part.offset[row], part.json_size[row]
         data = memoryview(self._files.read(part.shards[part.shard[row]], offset, part.size[row]))
-        images = tuple(
-            data[part.image_offset[i] - offset : part.image_offset[i] - offset + part.image_size[i]]
-            for i in range(part.image_start[row], part.image_start[row + 1])
-        )
+        first, last = part.image_start[row], part.image_start[row + 1]
+        images: tuple[memoryview, ...]
+        if last - first == 1:  # the usual case, and a comprehension costs half a microsecond
+            start = part.image_offset[first] - offset
+            images = (data[start : start + part.image_size[first]],)
+        else:
+            places = [(part.image_offset[i] - offset, part.image_size[i]) for i in range(first, last)]
+            images = tuple(data[start : start + size] for start, size in places)
         return Example(data[tar.BLOCK : tar.BLOCK + json_size], images)
 
     def _part(self, number: int) -> _Part:
@@ -168,17 +172,20 @@ class Dataset(Sequence[Example]):
                 self._rows[number] = (dataset, row, epoch)
         return self._rows[number]
 
-    def iterate(self, rows: Iterable[int] | None = None, threads: int = 4, ahead: int = 64) -> Iterator[Example]:
-        """The samples at `rows` (all by default) in that order, read ahead by threads."""
+    def iterate(self, rows: Iterable[int] | None = None, threads: int = 4, chunk: int = 32) -> Iterator[Example]:
+        """The samples at `rows` (all by default) in that order, read ahead in chunks by threads."""
         order = iter(range(len(self)) if rows is None else rows)
-        with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
-            waiting: deque[Future[Example]] = deque()
-            for row in order:
-                waiting.append(pool.submit(self.__getitem__, row))
-                if len(waiting) >= ahead:
-                    yield waiting.popleft().result()
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
+        waiting: deque[Future[list[Example]]] = deque()
+        try:
+            while wanted := list(islice(order, chunk)):
+                waiting.append(pool.submit(lambda wanted=wanted: [self[row] for row in wanted]))
+                if len(waiting) > 2 * threads:
+                    yield from waiting.popleft().result()
             while waiting:
-                yield waiting.popleft().result()
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def __iter__(self) -> Iterator[Example]:
         return (self[row] for row in range(len(self)))
