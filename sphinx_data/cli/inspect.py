@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 @click.option("--row", type=int, help="A sample by its row instead of its id.")
 @click.option("--image", "picture", metavar="FILE", help="Write the sample's picture with its regions drawn.")
 @click.option("--number", default=0, show_default=True, help="Which image of the sample to draw.")
+@click.option("--positions", metavar="A:B", help="What comes at these positions of a mix.")
+@click.option("--where-is", metavar="ID", help="Every position at which a sample comes.")
+@click.option("--plan", metavar="PARQUET", help="With them: also the pack of a training plan (plans/HASH.parquet).")
+@click.option("--batch", type=click.IntRange(1), help="Packs of a training step, to name the step too.")
 @click.option("--dialect", default="sphinx", show_default=True, help="How regions are written as text.")
 @click.option("--root", multiple=True, callback=roots, metavar="PLACE|NAME=PLACE", help="Where sources are sought.")
 @click.option("--json", "as_json", is_flag=True, help="Print the description, or the sample, as JSON.")
 def command(
-    directory: str, sample_id: str | None, row: int | None, picture: str | None, number: int, dialect: str,
-    root: dict[str, str], as_json: bool,
+    directory: str, sample_id: str | None, row: int | None, picture: str | None, number: int, positions: str | None,
+    where_is: str | None, plan: str | None, batch: int | None, dialect: str, root: dict[str, str], as_json: bool,
 ) -> None:  # fmt: skip
     """Show a summary of DIRECTORY, or the sample with ID as text and, with --image, its picture with regions drawn."""
     import msgspec
@@ -31,6 +35,11 @@ def command(
     from sphinx_data.dataset.reader import open_dataset
 
     dataset = open_dataset(directory, root)
+    if positions is not None or where_is is not None:
+        _show_seen(dataset, positions, where_is, plan, batch, as_json)
+        return
+    if plan or batch:
+        raise UsageError("inspect: --plan and --batch go with --positions A:B or --where-is ID")
     if sample_id is None and row is None:
         if picture:
             raise UsageError("inspect: --image needs an ID or --row")
@@ -48,6 +57,43 @@ def command(
         if not 0 <= number < len(example.images):
             raise UsageError(f"inspect: --number {number}: the sample has {len(example.images)} images")
         draw_regions(example.image(number), example.sample.regions, number).save(picture)
+
+
+def _show_seen(
+    dataset: "Dataset", positions: str | None, where_is: str | None, plan: str | None, batch: int | None, as_json: bool
+) -> None:
+    import msgspec
+
+    from sphinx_data.mix import seen
+
+    if (positions is None) == (where_is is None):
+        raise UsageError("inspect: give --positions A:B or --where-is ID, one of them")
+    if (plan is None) != (batch is None):
+        raise UsageError("inspect: --plan PARQUET and --batch N go together: a step is N packs")
+    if where_is is not None:
+        found = seen.where_is(dataset, where_is)
+    else:
+        start, colon, stop = str(positions).partition(":")
+        if not (colon and start.isdigit() and stop.isdigit()):
+            raise UsageError(f"inspect: --positions {positions}: give A:B, e.g. 0:20 for the first twenty")
+        found = seen.at(dataset, int(start), int(stop))
+    if plan is not None and batch is not None:
+        found = seen.with_plan(found, plan, batch)
+    if as_json:
+        click.echo(msgspec.json.encode([one._asdict() for one in found]))
+        return
+    width = max([6, *(len(one.source) for one in found)])
+    header = f"{'position':>12}  {'source':<{width}}{'epoch':>6}{'row':>12}"
+    click.echo(header + (f"{'pack':>10}{'step':>9}" if plan else "") + "  id  task")
+    for one in found:
+        steps = f"{_or_dash(one.pack):>10}{_or_dash(one.step):>9}" if plan else ""
+        click.echo(
+            f"{one.position:>12,}  {one.source:<{width}}{one.epoch:>6}{one.row:>12,}{steps}  {one.id}  {one.task}"
+        )
+
+
+def _or_dash(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
 
 
 def _summary(dataset: "Dataset") -> str:

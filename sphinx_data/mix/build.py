@@ -108,15 +108,15 @@ def build(
     """
     if recipe.merge_by and not materialise and not dry_run:
         raise UsageError(
-            f"{place}: merge_by: is {recipe.merge_by!r}, which joins samples while shards are made; "
-            "give --materialise, or leave merge_by out"
+            f"{place}: merge_by: is {recipe.merge_by!r}, which joins samples while shards are made (--materialise); "
+            "a virtual mix points at samples as they are: leave merge_by out"
         )
     if expected is not None:
         sources, missing = finding.find_locked(expected, roots, place), list(expected.missing)
     else:
         sources, missing = finding.find(recipe, roots, place, present)
     found = resolve(recipe, sources, place)
-    parameters = {"recipe": msgspec.to_builtins(recipe)}
+    parameters = {"recipe": msgspec.to_builtins(recipe, str_keys=True)}
     if not dry_run:
         encoded = msgspec.json.Encoder(order="deterministic").encode({"builder": "mix", **parameters})
         storage.write_atomic(storage.join(directory, layout.PLAN), msgspec.json.format(encoded, indent=1) + b"\n")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sphinx_data import storage
 from sphinx_data.dataset import description, layout
 from sphinx_data.dataset.reader import Dataset, open_dataset
-from sphinx_data.errors import InputError, UsageError
+from sphinx_data.errors import UsageError
 from sphinx_data.mix.lock import Lock
 from sphinx_data.mix.recipe import Leaf, Recipe, leaves
 
@@ -43,23 +43,32 @@ def find(recipe: Recipe, roots: Mapping[str, str], place: str, present: bool = F
 
     Raises UsageError listing every source that is missing, unless `present`.
     """
-    opened, found, missing = _Opener(roots), list[Source](), list[str]()
-    names = []
-    for leaf in leaves(recipe):
-        at = _place(leaf, roots)
-        places = sorted(_datasets(at)) if leaf.source.glob else [at] if storage.exists(at) else []
-        found += [Source(leaf, opened(each)) for each in places]
-        if not places:
-            names.append(leaf.source.dataset)
-            missing.append(f"{leaf.source.dataset} (sought at {at})")
+    opened = _Opener(roots)
+    places = [(leaf, _places(leaf, roots)) for leaf in leaves(recipe)]
+    found = [Source(leaf, opened(each)) for leaf, there in places for each in there]
+    missing = [leaf for leaf, there in places if not there]
+    sought = ", ".join(f"{leaf.source.dataset} (sought at {_place(leaf, roots)})" for leaf in missing)
     if missing and not present:
         raise UsageError(
-            f"{place}: sources that are not there: {', '.join(missing)}; build them, give --root PLACE, "
+            f"{place}: sources that are not there: {sought}; build them, give --root PLACE, "
             "or --present to mix the others"
         )
     if not found:
-        raise UsageError(f"{place}: none of its sources is there ({', '.join(missing)}); give --root PLACE")
-    return found, names
+        raise UsageError(f"{place}: none of its sources is there: {sought}; build them or give --root PLACE")
+    return found, [leaf.source.dataset for leaf in missing]
+
+
+def _places(leaf: Leaf, roots: Mapping[str, str]) -> list[str]:
+    """Directories that a source names; none when it is not there."""
+    at = _place(leaf, roots)
+    if leaf.source.glob:
+        return sorted(_datasets(at))
+    return [at] if storage.exists(at) else []
+
+
+def missing(recipe: Recipe, roots: Mapping[str, str]) -> list[str]:
+    """Sources that are not there, in the order of the recipe."""
+    return [leaf.source.dataset for leaf in leaves(recipe) if not _places(leaf, roots)]
 
 
 def find_locked(lock: Lock, roots: Mapping[str, str], place: str) -> list[Source]:
@@ -93,28 +102,10 @@ def find_locked(lock: Lock, roots: Mapping[str, str], place: str) -> list[Source
 
 def _place(leaf: Leaf, roots: Mapping[str, str]) -> str:
     name = leaf.source.dataset
-    return roots.get(leaf.source.name, storage.join(roots[""], name) if "" in roots and not _absolute(name) else name)
-
-
-def _absolute(name: str) -> bool:
-    return os.path.isabs(name)
+    below = storage.join(roots[""], name) if "" in roots and not os.path.isabs(name) else name
+    return roots.get(leaf.source.name, below)
 
 
 def _datasets(pattern: str) -> list[str]:
     """Complete datasets that match a pattern."""
     return [place for place in glob.glob(pattern) if storage.exists(storage.join(place, layout.DESCRIPTION))]
-
-
-def locks_of(place: str) -> tuple[Lock | None, description.Description | None]:
-    """What lies at a place: the lock and the description of a mix, a lock alone, or the description of a dataset.
-
-    Raises InputError when it is neither.
-    """
-    from sphinx_data.mix import lock
-
-    if not storage.exists(place):
-        raise InputError(f"{place}: is not there; name a dataset, a mix or a lock file")
-    if os.path.isfile(storage.local(place)):
-        return lock.load(place), None
-    beside = storage.join(place, lock.FILE)
-    return lock.load(beside) if storage.exists(beside) else None, description.load(place)

@@ -59,7 +59,9 @@ class Lock(Struct, frozen=True, kw_only=True, omit_defaults=False):
 
 def store(directory: str, lock: Lock) -> None:
     """Write ``mix.lock.json``."""
-    data = msgspec.json.format(msgspec.json.Encoder(order="deterministic").encode(lock), indent=1)
+    data = msgspec.json.format(
+        msgspec.json.Encoder(order="deterministic").encode(msgspec.to_builtins(lock, str_keys=True)), indent=1
+    )
     storage.write_atomic(storage.join(directory, FILE), data + b"\n")
 
 

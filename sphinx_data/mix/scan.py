@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sphinx_data import storage
-from sphinx_data.dataset import layout, tables
+from sphinx_data.dataset import layout
 from sphinx_data.dataset.description import COUNTED, hash_array
 from sphinx_data.dataset.reader import Dataset
 from sphinx_data.errors import InputError
