@@ -50,7 +50,7 @@ def encode(sample: Sample, processor: Any, dialect: Dialect) -> tuple[Encoded, l
 def views(example: Example, image: int, layout: Layout, processor: Any) -> np.ndarray:
     """Views of one picture, uint8 [V, S, S, 3].
 
-    Raises ValueError where the picture has not the size that `layout` is for, and whatever a decoder raises at damaged bytes.
+    Raises ValueError where the picture has not the size of `layout`, and whatever a decoder raises at damaged bytes.
     """
     pixels: np.ndarray
     pixels, found = processor.views(example.images[image])  # bytes, so that a JPEG is decoded at the scale needed
