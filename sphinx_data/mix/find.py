@@ -62,7 +62,8 @@ def _places(leaf: Leaf, roots: Mapping[str, str]) -> list[str]:
     """Directories that a source names; none when it is not there."""
     at = _place(leaf, roots)
     if leaf.source.glob:
-        return sorted(_datasets(at))
+        # a mix has to be named: a pattern that finds one beside its own sources would take them twice
+        return sorted(place for place in _datasets(at) if not storage.exists(storage.join(place, "rows")))
     return [at] if storage.exists(at) else []
 
 
