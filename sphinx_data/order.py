@@ -152,7 +152,7 @@ class Order:
         self.totals, self.sizes, self.seed, self.block = phases.sum(axis=0), sizes, seed, block
         self.chunks = chunks
         tables, starts = [np.zeros((1, len(sizes)), dtype=np.int64)], [np.zeros(1, dtype=np.int64)]
-        for phase in phases:
+        for phase in phases[phases.any(axis=1)]:
             table = quota_table(phase, block)[1:]
             starts.append(starts[-1][-1] + table.sum(axis=1))
             tables.append(tables[-1][-1] + table)

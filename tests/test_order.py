@@ -111,3 +111,75 @@ GOLDEN = {
 def test_a_total_beyond_64_bits_is_refused():
     with pytest.raises(UsageError, match="order/1 holds at most"):
         order.quota_table(np.array([2_000_000_000, 2_000_000_000]))
+
+
+PHASES = st.lists(st.integers(0, 3000), min_size=1, max_size=4)
+
+
+@given(
+    sources=st.integers(5, 1000), phases=PHASES, block=st.sampled_from([64, 1024]), seed=SEEDS, cut=st.floats(0, 1),
+    chunk=st.one_of(st.none(), st.integers(1, 50)),
+)  # fmt: skip
+@settings(max_examples=80, deadline=None)
+def test_schedules_and_windows_keep_every_promise(sources, phases, block, seed, cut, chunk):
+    """Shares exact in the whole and within one sample at block ends of every phase; epochs whole; any chunking."""
+    rng = np.random.default_rng(seed % 2**32)
+    totals = np.stack([pareto_totals(sources, length, int(rng.integers(2**32))) for length in phases])
+    sizes = np.maximum(1, totals.sum(axis=0) // rng.integers(1, 4, sources))
+    chunks = None if chunk is None else np.full(sources, chunk)
+    made = order.Order(totals, sizes, seed, block, chunks)
+    total = sum(phases)
+    assert len(made) == total
+    whole = made.rows(0, total)
+    at = int(cut * total)
+    for all_at_once, first, second in zip(whole, made.rows(0, at), made.rows(at, total), strict=True):
+        assert np.array_equal(all_at_once, np.concatenate([first, second]))
+    source, epoch, row = whole
+    start = 0
+    for phase in totals:
+        here = source[start : start + phase.sum()]
+        assert np.array_equal(np.bincount(here, minlength=sources), phase)
+        for end in range(block, len(here), block):
+            exact = phase * end / len(here)
+            assert np.abs(np.bincount(here[:end], minlength=sources) - exact).max() < 1
+        start += len(here)
+    for number in np.flatnonzero(totals.sum(axis=0))[:20]:
+        mine = source == number
+        for turn in range(int(totals[:, number].sum() // sizes[number])):
+            assert np.array_equal(np.sort(row[mine & (epoch == turn)]), np.arange(sizes[number]))
+
+
+@given(ranks=st.integers(1, 9), batch=st.integers(3, 9), seed=SEEDS, chunk=st.sampled_from([None, 7]))
+@settings(max_examples=10, deadline=None)
+def test_any_number_of_ranks_sees_the_same_order(ranks, batch, seed, chunk):
+    totals = np.array([[300, 100, 50], [100, 300, 50]])
+    chunks = None if chunk is None else np.full(3, chunk)
+    made = order.Order(totals, np.array([120, 90, 100]), seed, 64, chunks)
+    whole = np.stack(made.rows(0, 900), axis=1)
+    steps = range(0, 900, ranks * batch)
+    ranges = [(s + r * batch, min(s + (r + 1) * batch, 900)) for s in steps for r in range(ranks)]
+    seen = [np.stack(made.rows(start, stop), axis=1) for start, stop in ranges if start < stop]
+    assert np.array_equal(np.concatenate(seen), whole)
+
+
+@given(n=st.integers(1, 3000), chunk=st.integers(1, 100), seed=SEEDS)
+@settings(max_examples=60, deadline=None)
+def test_a_windowed_permutation_is_one_and_reads_few_chunks_at_a_time(n, chunk, seed):
+    sent = order.windowed(np.arange(n), np.full(n, n), np.full(n, chunk), order.key(seed, np.zeros(n, dtype=int)))
+    assert np.array_equal(np.sort(sent), np.arange(n))
+    step = order.WINDOW_CHUNKS * chunk
+    for start in range(0, n, step):
+        assert len(np.unique(sent[start : start + step] // chunk)) <= 2 * order.WINDOW_CHUNKS  # two windows at most
+
+
+def test_golden_windowed_order():
+    """A change here breaks order/1 windowed, and with it locks and runs."""
+    made = order.Order(np.array([[7, 3], [3, 12]]), np.array([5, 20]), 1, 8, np.array([2, 3]))
+    assert [column.tolist() for column in made.rows(0, 25)] == GOLDEN_WINDOWED
+
+
+GOLDEN_WINDOWED = [
+    [1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0],
+    [0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+    [2, 1, 2, 16, 4, 3, 1, 0, 0, 10, 3, 0, 15, 19, 9, 2, 13, 14, 17, 7, 18, 11, 6, 5, 4],
+]

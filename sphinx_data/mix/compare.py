@@ -8,7 +8,6 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import xxhash
 from numpy.typing import NDArray
 
 from sphinx_data import storage
@@ -128,8 +127,8 @@ def _counts(one: Description, other: Description) -> dict[str, Any]:
 def _samples(one: str, other: str, roots: Mapping[str, str]) -> dict[str, Any]:
     """Ids that only one side has, samples whose content changed, and whether only the order differs."""
     ids, contents = zip(*(_identities(place, roots) for place in (one, other)), strict=True)
-    numbers = [_hashed(each) for each in ids]
-    only = [np.flatnonzero(~np.isin(numbers[n], numbers[1 - n])) for n in (0, 1)]
+    shared = [pc.is_in(ids[n], value_set=pc.unique(ids[1 - n])).to_numpy() for n in (0, 1)]
+    only = [np.flatnonzero(~each) for each in shared]
     return {
         "only": [
             {"samples": len(rows), "first": list(dict.fromkeys(_take(ids[n], rows)))[:SHOWN]}
@@ -145,13 +144,6 @@ def _identities(place: str, roots: Mapping[str, str]) -> tuple[pa.ChunkedArray, 
     table = pa.concat_tables(parts) if parts else pa.table({"id": pa.array([], pa.string()), "content": []})
     content = hash_array(table["content"]).view(np.uint64)[:, 0] if len(table) else np.empty(0, np.uint64)
     return table["id"], content
-
-
-def _hashed(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
-    """64 bits for every id, so that millions are compared in a few bytes each."""
-    dictionary = pc.unique(ids)
-    values = np.array([xxhash.xxh3_64_intdigest(value) for value in dictionary.to_pylist()], dtype=np.uint64)
-    return values[pc.index_in(ids, dictionary).to_numpy()] if len(values) else np.empty(0, np.uint64)
 
 
 def _take(ids: pa.ChunkedArray, rows: NDArray[np.int64]) -> list[str]:

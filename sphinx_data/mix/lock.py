@@ -14,7 +14,7 @@ FILE = "mix.lock.json"
 FORMAT = "sphinx-mix-lock/1"
 
 
-class LockedSource(Struct, frozen=True, kw_only=True):
+class LockedSource(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """One source of a mix as it was resolved; amounts count a sample as often as it is seen."""
 
     field: str  # where the recipe names it, e.g. sources[0]

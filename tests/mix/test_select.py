@@ -30,7 +30,7 @@ def test_verdicts_are_counted_by_rule(a, mixed, add_column, ids):
 
 
 def test_a_column_that_is_missing_or_made_for_other_data_is_refused(a, make_dataset, mixed, add_column, tmp_path):
-    with pytest.raises(InputError, match="dedup.json"):
+    with pytest.raises(InputError, match=r"dedup\.json"):
         mixed(sources=[{"dataset": "a", "columns": ["dedup"]}])
     add_column(make_dataset("b"), "dedup", keep=[True] * 25)
     shutil.copytree(tmp_path / "b/columns", tmp_path / "a/columns")
@@ -72,9 +72,7 @@ def test_ratings_become_whole_repeats(a, mixed, add_column, ids):
     ratings = {"column": "stars", "table": {0: 0, 1: 1, 2: 2, 3: 4}}
     mix, locked = mixed(sources=[{"dataset": "a", "epochs": 2, "ratings": ratings}])
     names, counts = np.unique(ids(mix), return_counts=True)
-    assert {n: c for n, c in zip(names, counts, strict=True)} == {
-        f"a/{n}": 2 * [0, 1, 2, 4][n % 4] for n in range(40) if n % 4
-    }
+    assert dict(zip(names, counts, strict=True)) == {f"a/{n}": 2 * [0, 1, 2, 4][n % 4] for n in range(40) if n % 4}
     assert locked.sources[0].repeats == {0: 10, 1: 10, 2: 10, 4: 10}
     assert (locked.sources[0].selected, locked.sources[0].most_seen) == (30, 8)
     with pytest.raises(UsageError, match=r"ratings.table: 'a' has the rating 3; give it a repeat"):

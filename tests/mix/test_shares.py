@@ -59,7 +59,7 @@ def test_groups_share_their_weight_among_their_sources(three, priced):
     locked = priced(groups=groups, total=400)
     assert samples(locked) == {"a": 240, "b": 60, "c": 100}
     assert [source.requested for source in locked.sources] == [0.6, 0.15, 0.25]
-    assert [source.field for source in locked.sources][0] == "groups.pictures.groups.x.sources[0]"
+    assert next(source.field for source in locked.sources) == "groups.pictures.groups.x.sources[0]"
     groups["pictures"]["groups"]["x"]["temperature"] = 2
     assert samples(priced(groups=groups, total=400)) == {"a": 200, "b": 100, "c": 100}
 

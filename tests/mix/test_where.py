@@ -56,7 +56,7 @@ def test_anything_but_one_expression_of_a_sample_is_refused(expression):
 
 
 def test_a_number_is_no_condition():
-    with pytest.raises(UsageError, match="it gives .*, not true or false"):
+    with pytest.raises(UsageError, match=r"it gives .*, not true or false"):
         Where("num_regions", "r").mask(SAMPLES)
 
 
