@@ -1,6 +1,7 @@
 """Materialising a fully shuffled mix of two datasets against `cp` and `sync` of the same bytes, rounds in turn.
 
-Target: at least 0.7 x the speed of the copy. materialise uses its default, one worker a core; cp is one process. Run: python benchmarks/materialise.py
+Target: at least 0.7 x the speed of the copy.
+materialise uses its default, one worker a core; cp is one process. Run: python benchmarks/materialise.py
 """
 
 import os

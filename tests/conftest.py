@@ -7,7 +7,7 @@ from sphinx_data import DatasetWriter
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from samples import picture_sample, png, text_sample  # noqa: E402
+from samples import picture_sample, png, text_sample
 
 
 @pytest.fixture

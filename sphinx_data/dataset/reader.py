@@ -179,13 +179,16 @@ class Dataset(Sequence[Example]):
         waiting: deque[Future[list[Example]]] = deque()
         try:
             while wanted := list(islice(order, chunk)):
-                waiting.append(pool.submit(lambda wanted=wanted: [self[row] for row in wanted]))
+                waiting.append(pool.submit(self._read_all, wanted))
                 if len(waiting) > 2 * threads:
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def _read_all(self, rows: list[int]) -> list[Example]:
+        return [self[row] for row in rows]
 
     def __iter__(self) -> Iterator[Example]:
         return (self[row] for row in range(len(self)))

@@ -95,9 +95,13 @@ def make(
     try:
         weights = [(spool.add(record), weight(record)) for record in records]
         plan = Plan(
-            builder=builder, name=name, parameters=msgspec.json.decode(msgspec.json.encode(parameters)), inputs=tuple(inputs),
-            records=spool.identity(), parts=tuple(_cut(weights)),
-        )  # fmt: skip
+            builder=builder,
+            name=name,
+            parameters=msgspec.json.decode(msgspec.json.encode(parameters)),  # as plan.json gives them back
+            inputs=tuple(inputs),
+            records=spool.identity(),
+            parts=tuple(_cut(weights)),
+        )
         place = storage.join(directory, layout.PLAN)
         existing = load(directory) if storage.exists(place) else None
         if existing is None:
