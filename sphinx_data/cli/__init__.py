@@ -16,6 +16,7 @@ COMMANDS = {
     "build-som": ("build_som", "Make Set-of-Mark data from images with masks or boxes."),
     "mix": ("mix", "Mix datasets by a recipe."),
     "materialise": ("materialise", "Write a mix as shards in training order."),
+    "diff": ("diff", "Say what differs between two datasets, mixes or locks."),
     "inspect": ("inspect", "Show what a dataset holds, or one sample."),
     "verify": ("verify", "Check every byte of a dataset."),
     "formats": ("formats", "List the formats that convert knows."),

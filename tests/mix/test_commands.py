@@ -176,7 +176,7 @@ def test_inspect_shows_what_is_seen_and_where(data, run, tmp_path):
                      "last_turn": [1] * 100})  # fmt: skip
     pq.write_table(plan, tmp_path / "plan.parquet")
     steps = ("--plan", tmp_path / "plan.parquet", "--batch", 4)
-    status, out, _ = run("inspect", tmp_path / "m", "--where-is", "b/3", *steps, "--json")
+    _, out, _ = run("inspect", tmp_path / "m", "--where-is", "b/3", *steps, "--json")
     assert [one["step"] for one in json.loads(out)] == [n // 12 + 1 for n in places]
     _, out, _ = run("inspect", tmp_path / "m", "--positions", "0:3", *steps)
     assert out.splitlines()[0].split() == ["position", "source", "epoch", "row", "pack", "step", "id", "task"]
