@@ -12,7 +12,8 @@ ROWS = 40  # of a table of bars; the rest is one line
 
 def bar(share: float) -> Html:
     """A horizontal bar of a share of the width."""
-    return el("span", el("i", style=f"width:{max(share, 0) * 100:.2f}%"), class_="bar", aria_hidden="true")
+    filled = el("i", style=f"width:{share * 100:.2f}%") if share > 0 else ""
+    return el("span", filled, class_="bar", aria_hidden="true")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1, note: str = "") -> Html:

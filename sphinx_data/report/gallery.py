@@ -19,16 +19,18 @@ from sphinx_data.report.stream import Integers, Piece, Use, pieces
 from sphinx_data.sample import Sample, Struct
 
 Pair = tuple[str, str]  # source, task
-_AMOUNTS = ("num_images", "num_regions", "num_chars")
+_AMOUNTS = ("num_images", "num_regions", "num_chars", "size", "json_size")
 
 # Of all samples together, so that a page stays below 15 MB:
-PICTURE_BYTES = 7_500_000  # base64 makes 10 MB of them
+PICTURE_BYTES = 6_000_000  # base64 makes 8 MB of them
 TEXT_CHARACTERS = 700_000
-REGIONS = 8_000
+REGIONS = 6_000
 # Of one sample:
 PICTURES = 6
 LONGEST_TEXT = 20_000
 MOST_REGIONS = 400
+PICTURE_MOST = 250_000  # bytes of a single picture
+_HEAD_START = 4  # how far above its equal part of what is left a picture may go
 
 
 class Chosen(NamedTuple):
@@ -40,6 +42,7 @@ class Chosen(NamedTuple):
     images: int
     regions: int
     chars: int
+    bytes: int  # of its pictures together
     source: str
     task: str
 
@@ -80,8 +83,8 @@ def choose(uses: Sequence[Use], number: int, seed: int) -> list[Chosen]:
 
 
 def _chosen(place: int, piece: Piece, i: int, pair: Pair) -> Chosen:
-    images, regions, chars = (int(piece.table[name][i].as_py()) for name in _AMOUNTS)
-    return Chosen(place, piece.start + i, int(piece.times[i]), images, regions, chars, *pair)
+    images, regions, chars, size, json_size = (int(piece.table[name][i].as_py()) for name in _AMOUNTS)
+    return Chosen(place, piece.start + i, int(piece.times[i]), images, regions, chars, size - json_size, *pair)
 
 
 def _shares(sizes: dict[Pair, int], number: int) -> dict[Pair, int]:
@@ -112,7 +115,10 @@ def _by_pair(table: pa.Table, times: Integers) -> Iterator[tuple[Pair, Integers]
 
 def load_cards(uses: Sequence[Use], chosen: Sequence[Chosen]) -> Iterator[Card]:
     """What is shown of each chosen row. What cannot be read becomes a card that says so."""
-    allowed = PICTURE_BYTES // max(sum(min(one.images, PICTURES) for one in chosen), 1)
+    counts = [min(one.images, PICTURES) for one in chosen]
+    stored = [one.bytes // one.images for one, count in zip(chosen, counts, strict=True) for _ in range(count)]
+    most = _fair(stored, PICTURE_BYTES, PICTURE_MOST)  # stored bytes foretell those of the small picture
+    left, budget = len(stored), PICTURE_BYTES
     characters = _fair([one.chars for one in chosen], TEXT_CHARACTERS, LONGEST_TEXT)
     regions = _fair([one.regions for one in chosen], REGIONS, MOST_REGIONS)
     for one in chosen:
@@ -127,8 +133,12 @@ def load_cards(uses: Sequence[Use], chosen: Sequence[Chosen]) -> Iterator[Card]:
             except InvalidSample as error:
                 yield msgspec.structs.replace(card, problem=str(error))
                 continue
-            shown = tuple(thumbnail(data, allowed) for data in example.images[:PICTURES])
-            yield msgspec.structs.replace(card, sample=sample, pictures=shown)
+            shown = []
+            for data in example.images[:PICTURES]:
+                shown.append(thumbnail(data, min(most, budget, _HEAD_START * budget // max(left, 1))))
+                budget -= len(shown[-1].data) * 3 // 4
+                left -= 1
+            yield msgspec.structs.replace(card, sample=sample, pictures=tuple(shown))
         else:
             yield msgspec.structs.replace(card, problem=example)
 

@@ -13,12 +13,13 @@ from sphinx_data import rle
 from sphinx_data.media import BOMB_PIXELS
 from sphinx_data.sample import Region, Struct
 
-SIDE = 384  # pixels of the longer side
-LARGE_SIDE = 1024  # where few pictures share the bytes, so that pages of text can be read
+LARGEST_SIDE = 1024  # pixels; what is written on a page can be read, where the bytes allow it
+SIDE = 384  # where few bytes are allowed
+_PLENTY = 40_000  # bytes
 _QUALITY = 78
 _SMALLEST_SIDE = 64
 _TOLERANCE = 0.01  # of the region's longer side: how far its outline may move
-_FEW_POINTS = 12
+_FEW_POINTS, _MANY_POINTS = 12, 40  # an outline of few is kept as it is, none has more than many
 
 Ring = tuple[float, ...]  # x0, y0, x1, y1, ...
 
@@ -40,25 +41,25 @@ def thumbnail(encoded: bytes | memoryview, allowed: int) -> Thumbnail:
             width, height = picture.size
             if width * height > BOMB_PIXELS:
                 return Thumbnail(problem=f"This picture is too large to be shown: {width} x {height} pixels.")
-            picture.draft("RGB", (LARGE_SIDE, LARGE_SIDE))  # a JPEG is decoded at half or less where that is enough
+            picture.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))  # a JPEG is decoded at half or less where that is enough
             small = _opaque(picture)
     except Exception as error:  # Pillow raises errors of every class for damaged bytes
         return Thumbnail(problem=f"This picture cannot be decoded: {type(error).__name__}: {error}"[:300])
-    side = LARGE_SIDE if allowed >= 150_000 else SIDE
+    side = LARGEST_SIDE if allowed > _PLENTY else SIDE
     while True:
         small.thumbnail((side, side), Image.Resampling.LANCZOS)
         file = io.BytesIO()
         small.save(file, "JPEG", quality=_QUALITY, optimize=True)
         if file.tell() <= allowed or side <= _SMALLEST_SIDE:
             return Thumbnail(data=base64.b64encode(file.getvalue()).decode(), width=width, height=height)
-        side = side * 3 // 4
+        side = side * 3 // 4 if file.tell() < 3 * allowed else side // 2
 
 
 def _opaque(picture: Image.Image) -> Image.Image:
     """RGB, with transparent pictures on white."""
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
-        picture.thumbnail((LARGE_SIDE, LARGE_SIDE), Image.Resampling.LANCZOS)
+        picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
         return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
     if picture.mode.startswith("I;16") or picture.mode == "I":
         return Image.fromarray((np.asarray(picture) / 257).clip(0, 255).astype(np.uint8)).convert("RGB")
@@ -88,7 +89,10 @@ def outline(region: Region) -> tuple[Ring, ...]:
 
 def _simpler(points: NDArray[np.float32]) -> Ring:
     """A ring, float32 [N, 1, 2], with fewer points where that does not show."""
+    tolerance = _TOLERANCE * float((points.max(axis=(0, 1)) - points.min(axis=(0, 1))).max())
     if len(points) > _FEW_POINTS:
-        low, high = points.min(axis=(0, 1)), points.max(axis=(0, 1))
-        points = cv2.approxPolyDP(points, _TOLERANCE * float((high - low).max()), True).astype(np.float32)
+        points = cv2.approxPolyDP(points, tolerance, True).astype(np.float32)
+    while len(points) > _MANY_POINTS:
+        tolerance *= 1.5
+        points = cv2.approxPolyDP(points, tolerance, True).astype(np.float32)
     return tuple(round(number, 1) for number in points.reshape(-1).tolist())

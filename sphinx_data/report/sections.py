@@ -91,7 +91,8 @@ def mix(summary: Summary) -> Html:
         "rows",
     ]
     rows = [
-        [el("bdi", share.name), share.asked or "by its size", _optional(share.requested), _optional(share.realised),
+        [el("bdi", share.name), el("span", share.asked or "by its size", class_="still"),
+         _optional(share.requested), _optional(share.realised),
          percent(share.amounts.samples, total.samples), percent(share.amounts.images, total.images),
          percent(share.amounts.target_chars, total.target_chars), f"{share.epochs:.2f}", _drawn_from(share)]
         for share in summary.shares

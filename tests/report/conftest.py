@@ -1,7 +1,10 @@
 import pytest
+from pages import HOSTILE, hostile_sample
+from samples import png
 
-from sphinx_data import open_dataset
+from sphinx_data import DatasetWriter, open_dataset
 from sphinx_data.mix import build, recipe
+from sphinx_data.sample import Reject
 
 
 @pytest.fixture
@@ -13,3 +16,11 @@ def mixed(make_dataset, tmp_path):
     made = recipe.check({"name": "m", "sources": sources, "total": 61, "holdout": 0.1}, "r.yaml")
     build.build(made, str(tmp_path / "m"), {"": str(tmp_path)}, "r.yaml")
     return open_dataset(str(tmp_path / "m"))
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    with DatasetWriter(str(tmp_path / "h"), HOSTILE, parameters={HOSTILE: "```\n# x\n" + HOSTILE}) as writer:
+        writer.add(hostile_sample(), [png((9, 9, 9))])
+        writer.reject(Reject(input=HOSTILE, record=HOSTILE, level="record", rule=HOSTILE, detail=HOSTILE))
+    return tmp_path / "h"

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 from browser import chromium
+from pages import hostile_sample
 from samples import picture_sample, png
-from test_page import hostile_sample
 
 from sphinx_data import DatasetWriter, open_dataset
 from sphinx_data.report import report

@@ -1,73 +1,23 @@
 """The page is one file that nothing in the data can turn against its reader; the card is one that the hub can read."""
 
-import json
 import os
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
-import yaml
+from pages import written
 from PIL import Image as Pictures
 from samples import picture_sample, png, text_sample
 
 from sphinx_data import DatasetWriter, open_dataset
-from sphinx_data.errors import UsageError
 from sphinx_data.report import report
-from sphinx_data.report.card import MARK
-from sphinx_data.report.gallery import choose, load_cards
+from sphinx_data.report.gallery import _fair, choose, load_cards
 from sphinx_data.report.markup import el
 from sphinx_data.report.pictures import thumbnail
 from sphinx_data.report.stream import uses
-from sphinx_data.sample import Image, ImagePart, Mask, Message, Origin, Region, RegionPart, Reject, Sample, TextPart
-
-HOSTILE = "</script></style><img src=x onerror=alert(1)>'\"&amp;<svg/onload=alert(2)>\x00\u202e|`*[x](javascript:y)"
-
-
-class Page(HTMLParser):
-    """Elements, attributes and text of a page."""
-
-    def __init__(self, data: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(data)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.text += data
-
-    def classes(self, name):
-        return [attributes for _, attributes in self.elements if name in (attributes.get("class") or "").split()]
-
-
-def written(directory, **options):
-    found = report(open_dataset(str(directory)), **options)
-    with open(found.page, encoding="utf-8") as file:
-        return Page(file.read()), found
-
-
-def hostile_sample():
-    message = Message(role="user", content=(ImagePart(image=0), TextPart(text=HOSTILE)))
-    answer = Message(role="assistant", content=(RegionPart(regions=(0,), form="box", text=HOSTILE),))
-    return Sample(
-        id=HOSTILE, source=HOSTILE, license=HOSTILE, domain="vision", task="detection", language="en", split=HOSTILE,
-        images=(Image(file="0.png", width=12, height=8, license=HOSTILE),),
-        regions=(Region(box=(1, 1, 5, 5), label=HOSTILE, text=HOSTILE),),
-        messages=(message, answer), origin=Origin(file=HOSTILE),
-    )  # fmt: skip
-
-
-@pytest.fixture
-def hostile(tmp_path):
-    with DatasetWriter(str(tmp_path / "h"), HOSTILE, parameters={HOSTILE: "```\n# x\n" + HOSTILE}) as writer:
-        writer.add(hostile_sample(), [png((9, 9, 9))])
-        writer.reject(Reject(input=HOSTILE, record=HOSTILE, level="record", rule=HOSTILE, detail=HOSTILE))
-    return tmp_path / "h"
+from sphinx_data.sample import Image, ImagePart, Mask, Message, Region, RegionPart, Reject, TextPart
 
 
 def test_hostile_text_stays_text(hostile):
@@ -257,51 +207,37 @@ def test_text_is_cut_with_a_count(tmp_path):
     assert page.text.count("x") < card.text_limit + 5000
 
 
-def test_the_card_is_one_the_hub_reads(hostile, mixed):
-    for place in (hostile, mixed.directory):
-        _, found = written(place)
-        text = Path(found.card).read_text("utf-8")
-        _, front, body = text.split("---\n", 2)
-        facts = yaml.safe_load(front)
-        assert facts["pretty_name"] == open_dataset(str(place)).name
-        assert facts["size_categories"] == ["n<1K"]
-        assert set(facts["task_categories"]) <= {"object-detection", "visual-question-answering", "text-generation"}
-        assert facts["language"] == ["en"]
-        assert open_dataset(str(place)).fingerprint in body
-    assert facts["license"] == ["cc0-1.0", "mit"]
-    assert "| a | weight 1 |" in body
-
-
-def test_a_card_that_somebody_wrote_is_left_alone(make_dataset, tmp_path):
-    place = make_dataset("a")
-    (tmp_path / "a/README.md").write_text("mine")
-    assert report(open_dataset(place)).card is None
-    assert (tmp_path / "a/README.md").read_text() == "mine"
-    found = report(open_dataset(place), out=str(tmp_path / "else/where.html"))
-    assert (found.page, found.card) == (str(tmp_path / "else/where.html"), str(tmp_path / "else/where.md"))
-    assert MARK in Path(found.card).read_text("utf-8")
-
-
-def test_a_folder_that_cannot_be_written_is_said_with_the_mend(make_dataset, tmp_path):
-    place = make_dataset("a")
-    with pytest.raises(UsageError, match="give --out FILE"):
-        report(open_dataset(place), out=f"{place}/dataset.json/report.html")
-
-
-def test_the_command_writes_both_files(make_dataset, tmp_path):
-    from click.testing import CliRunner
-
-    from sphinx_data.cli.report import command
-
-    place = make_dataset("a")
-    done = CliRunner().invoke(command, [place, "--examples", "3", "--json"])
-    assert done.exit_code == 0, done.output
-    found = json.loads(done.output)
-    assert found["summary"]["total"]["samples"] == 25
-    assert Path(found["page"]).read_text("utf-8").startswith("<!doctype html>")
-    assert CliRunner().invoke(command, [place]).output.count(place) == 2
-
-
 def test_elements_escape_by_construction():
     assert el("p", "<b>", el("i", "&"), title='"') == '<p title="&quot;">&lt;b&gt;<i>&amp;</i></p>'
     assert el("input", disabled=True, value=None) == "<input disabled>"
+
+
+def test_large_samples_keep_to_the_budgets(tmp_path, monkeypatch):
+    for name, value in {"PICTURE_BYTES": 60_000, "TEXT_CHARACTERS": 9_000, "REGIONS": 60}.items():
+        monkeypatch.setattr(f"sphinx_data.report.gallery.{name}", value)
+    random = np.random.default_rng(0)
+    noise = Pictures.fromarray(random.integers(0, 255, (300, 400, 3), dtype=np.uint8))
+    noise.save(tmp_path / "noise.jpg", quality=95)
+    with DatasetWriter(str(tmp_path / "a"), "a") as writer:
+        for number in range(20):
+            corners = [[(x, y), (x + 20, y + 20)] for x, y in random.integers(0, 250, (50, 2)).tolist()]
+            sample = msgspec.structs.replace(
+                picture_sample("a", number, answer="word " * 2000),
+                images=(Image(file="0.jpg", width=400, height=300),),
+                regions=tuple(Region(box=(*low, *high)) for low, high in corners),
+            )
+            writer.add(sample, [(tmp_path / "noise.jpg").read_bytes()])
+        for number in range(20, 24):
+            writer.add(picture_sample("a", number), [png((1, 2, 3))])
+    page, found = written(tmp_path / "a")
+    assert sum(len(a["src"]) for tag, a in page.elements if tag == "img") < 60_000 * 4 / 3 + 24 * 30
+    assert sum(tag == "g" and "data-r" in a for tag, a in page.elements) <= 60 + 24
+    assert "more regions are not drawn" in page.text
+    assert found.page_bytes < 200_000
+
+
+@pytest.mark.parametrize(("amounts", "budget"), [([10, 10, 900], 60), ([5] * 100, 40), ([1, 2], 100), ([], 5)])
+def test_small_ones_leave_their_part_to_the_others(amounts, budget):
+    most = _fair(amounts, budget, 1000)
+    assert sum(min(amount, most) for amount in amounts) <= max(budget, len(amounts))
+    assert most > 25 or len(amounts) != 3

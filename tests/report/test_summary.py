@@ -1,5 +1,6 @@
 """The promise: numbers are exact, whatever points at what."""
 
+import shutil
 from collections import Counter
 
 import msgspec
@@ -10,9 +11,10 @@ from samples import picture_sample, png, text_sample
 
 from sphinx_data import DatasetWriter, open_dataset
 from sphinx_data.dataset import columns
-from sphinx_data.errors import UsageError
+from sphinx_data.errors import InputError, UsageError
 from sphinx_data.licenses import combine
 from sphinx_data.mix import build, recipe
+from sphinx_data.report.shares import LOCK
 from sphinx_data.report.summary import FIELDS, summarise
 from sphinx_data.report.tally import Tally
 from sphinx_data.sample import Reject, TextPart
@@ -163,3 +165,30 @@ def test_percentiles_and_bins_are_exact(values):
         assert value == np.percentile(doubled, percent, method="inverted_cdf")
     assert [item.count for item in found.bins] == [sum(b.low <= v < b.high for v in doubled) for b in found.bins]
     assert sum(item.count for item in found.bins) == len(doubled)
+
+
+def test_groups_and_units_are_told_as_the_recipe_tells_them(make_dataset, tmp_path):
+    for name in "abc":
+        make_dataset(name, pictures=10, texts=5)
+    groups = {"talk": {"weight": 1, "sources": [{"dataset": "b", "weight": 3}, {"dataset": "c", "weight": 1}]}}
+    sources = [{"dataset": "a", "weight": 1}]
+    raw = {"name": "g", "sources": sources, "groups": groups, "unit": "target_chars", "total": 100}
+    build.build(recipe.check(raw, "r.yaml"), str(tmp_path / "g"), {"": str(tmp_path)}, "r.yaml")
+    found = agrees(open_dataset(str(tmp_path / "g")))
+    assert [share.asked for share in found.shares] == ["weight 1", "weight 3 in talk", "weight 1 in talk"]
+    assert {share.unit for share in found.shares} == {"target_chars"}
+    for share, wanted in zip(found.shares, (0.5, 0.375, 0.125), strict=True):
+        assert share.requested == pytest.approx(wanted, abs=1e-6)
+        assert share.realised == pytest.approx(share.amounts.target_chars / found.total.target_chars)
+
+
+def test_shards_made_of_a_mix_tell_its_shares(mixed, make_dataset, tmp_path):
+    place = make_dataset("shards")
+    shutil.copy(f"{mixed.directory}/{LOCK}", place)
+    of_shards, of_mix = summarise(open_dataset(place)), summarise(mixed)
+    assert [share.name for share in of_shards.shares] == ["a", "b"]
+    for here, there in zip(of_shards.shares, of_mix.shares, strict=True):
+        assert msgspec.structs.replace(there, repeats={}) == here
+    (tmp_path / "shards" / LOCK).write_text("{")
+    with pytest.raises(InputError, match="is not a mix lock"):
+        summarise(open_dataset(place))
