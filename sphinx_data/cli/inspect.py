@@ -78,7 +78,7 @@ def _show_seen(
             raise UsageError(f"inspect: --positions {positions}: give A:B, e.g. 0:20 for the first twenty")
         found = seen.at(dataset, int(start), int(stop))
     if plan is not None and batch is not None:
-        found = seen.with_plan(found, plan, batch)
+        found = seen.with_plan(dataset, found, plan, batch)
     if as_json:
         click.echo(msgspec.json.encode([one._asdict() for one in found]))
         return

@@ -70,6 +70,8 @@ def _show(made: "Lock", target: str, as_json: bool) -> None:
     from sphinx_data.mix import price
 
     if as_json:
-        click.echo(msgspec.json.encode({**msgspec.to_builtins(made, str_keys=True), "summary": price.summary(made, target)}))
+        click.echo(
+            msgspec.json.encode({**msgspec.to_builtins(made, str_keys=True), "summary": price.summary(made, target)})
+        )
     else:
         click.echo(price.text(made, target))

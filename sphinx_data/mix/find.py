@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sphinx_data import storage
 from sphinx_data.dataset import description, layout
 from sphinx_data.dataset.reader import Dataset, open_dataset
-from sphinx_data.errors import UsageError
+from sphinx_data.errors import InputError, UsageError
 from sphinx_data.mix.lock import Lock
 from sphinx_data.mix.recipe import Leaf, Recipe, leaves
 
@@ -79,26 +79,41 @@ def find_locked(lock: Lock, roots: Mapping[str, str], place: str) -> list[Source
     """
     opened, found, wrong = _Opener(roots), list[Source](), list[str]()
     by_field = {leaf.field: leaf for leaf in leaves(lock.recipe)}
-    below = {directory: description.load(directory) for directory in _datasets(storage.join(roots.get("", "."), "*"))}
+    below = _names_below(roots.get("", "."))
     for number, locked in enumerate(lock.sources):
         leaf = by_field[locked.field]
-        likely = _place(leaf, roots)
-        candidates = {likely: None} if storage.exists(storage.join(likely, layout.DESCRIPTION)) else {}
-        if locked.name in roots:
-            candidates = {roots[locked.name]: None, **candidates}
-        candidates |= {directory: None for directory, made in below.items() if made.name == locked.name}
+        given = [roots[locked.name]] if locked.name in roots else []
+        likely = [place for place in _places(leaf, roots) if not leaf.source.glob or _name(place) == locked.name]
+        candidates = list(dict.fromkeys([*given, *likely, *below.get(locked.name, [])]))
         matching = [each for each in candidates if opened(each).fingerprint == locked.fingerprint]
         if matching:
             found.append(Source(leaf, opened(matching[0])))
         elif candidates:
-            other = opened(next(iter(candidates)))
-            field, before, after = "fingerprint", locked.fingerprint, other.fingerprint
-            wrong.append(f"sources[{number}].{field} was {before!r}, is {after!r} here ({other.directory})")
+            other = opened(candidates[0])
+            wrong.append(
+                f"sources[{number}].fingerprint was {locked.fingerprint!r}, is {other.fingerprint!r} here "
+                f"({other.directory})"
+            )
         else:
             wrong.append(f"sources[{number}] is missing: {locked.name!r} with fingerprint {locked.fingerprint!r}")
     if wrong:
         raise UsageError(f"{place}: {'; '.join(wrong)}; the mix cannot be rebuilt from these sources")
     return found
+
+
+def _names_below(folder: str) -> dict[str, list[str]]:
+    """Directories of the datasets directly below a folder, by the name that they give themselves."""
+    found: dict[str, list[str]] = {}
+    for place in sorted(_datasets(storage.join(folder, "*"))):
+        found.setdefault(_name(place), []).append(place)
+    return found
+
+
+def _name(place: str) -> str:
+    try:
+        return description.load(place).name
+    except InputError:  # damaged, or of another format: whoever needs it will be told when it is opened
+        return os.path.basename(place)
 
 
 def _place(leaf: Leaf, roots: Mapping[str, str]) -> str:

@@ -26,7 +26,7 @@ def _problems(recipe: "Recipe") -> Iterator[tuple[str, str]]:
     if recipe.unimax is not None:
         yield from _unimax(recipe, weights)
     elif recipe.temperature is not None and all(weights):
-        yield "temperature", f"is {recipe.temperature}, but every source has a weight; leave one of them out"
+        yield "temperature", f"is {recipe.temperature}, but no source is without weight, epochs or count; leave it out"
     if recipe.schedule:
         yield from _schedule(recipe)
 
@@ -38,13 +38,19 @@ def _level(level: "Recipe | Group", field: str, weighted: bool) -> Iterator[tupl
     for number, source in enumerate(level.sources):
         yield from _source(source, f"{field}sources[{number}]", weighted)
     free = [(f"{field}sources[{n}]", source.weight) for n, source in enumerate(level.sources) if not source.fixed]
-    free += [(f"{field}groups.{name}", group.weight) for name, group in level.groups.items()]
+    free += [(f"{field}groups.{name}", group.weight) for name, group in level.groups.items() if not _all_fixed(group)]
     without = [name for name, weight in free if weight is None]
     if 0 < len(without) < len(free):
         mend = "give weight, epochs or count" if without[0].endswith("]") else "give weight"
         yield without[0], f"has no weight but others have; {mend}"
     for name, group in level.groups.items():
         yield from _level(group, f"{field}groups.{name}.", weighted or group.weight is not None)
+
+
+def _all_fixed(group: "Group") -> bool:
+    """Whether a group without weight holds epochs and counts only, so that it takes no part in weighing."""
+    fixed = all(source.fixed for source in group.sources) and all(map(_all_fixed, group.groups.values()))
+    return fixed and group.weight is None
 
 
 def _source(source: "SourceRecipe", field: str, weighted: bool) -> Iterator[tuple[str, str]]:

@@ -65,17 +65,17 @@ def where_is(dataset: Dataset, sample_id: str) -> list[Seen]:
     return found
 
 
-def with_plan(found: list[Seen], plan: str, batch: int) -> list[Seen]:
+def with_plan(dataset: Dataset, found: list[Seen], plan: str, batch: int) -> list[Seen]:
     """Add pack and step from a plan of packs (columns `pack`, `row`); a sample of several packs comes several times.
 
-    Raises InputError when the file is no plan.
+    Raises InputError when the file is no plan of this dataset.
     """
     table = tables.read(plan)
     if not {"pack", "row"} <= set(table.column_names):
         raise InputError(f"{plan}: is not a plan of packs, it has the columns {', '.join(table.column_names)}")
     rows, packs = table["row"].to_numpy(), table["pack"].to_numpy()
-    if len(rows) and found and max(one.position for one in found) > rows.max() + 8192:
-        raise InputError(f"{plan}: ends at position {rows.max()}, so it is a plan of another mix")
+    if len(rows) and rows.max() >= len(dataset):
+        raise InputError(f"{plan}: holds row {rows.max()} of {len(dataset)}, so it is a plan of another mix")
     result = []
     for one in found:
         mine = packs[rows == one.position].tolist()

@@ -26,7 +26,7 @@ REFUSED = [
     ({"sources": [{**A, "ratings": {"column": "q", "table": {1: 0}}}]}, "ratings.table: repeats nothing at all"),
     ({"sources": [A], "unit": "bytes"}, "unit: Invalid enum value 'bytes'"),
     ({"sources": [A], "unit": "tokens"}, "lengths: is missing, but unit is tokens"),
-    ({"sources": [A, B], "temperature": 2}, "temperature: is 2.0, but every source has a weight"),
+    ({"sources": [A, B], "temperature": 2}, "temperature: is 2.0, but no source is without weight"),
     ({"sources": [A, B], "unimax": 2}, "unimax: is 2.0, but the recipe has a weight too"),
     ({"groups": {"g": {"sources": [{"dataset": "a"}]}}, "unimax": 2}, "unimax: is 2.0, but the recipe has groups"),
     ({"sources": [{"dataset": "a"}], "unimax": 2, "temperature": 2}, "unimax: .* has temperature too"),

@@ -25,7 +25,12 @@ FULL = {
                 {"dataset": "b", "ratings": {"column": "stars", "power": 2}},
             ],
         },
-        "t": {"weight": 1, "sources": [{"dataset": "c*"}]},
+        "t": {
+            "weight": 1,
+            "sources": [
+                {"dataset": "c*", "ratings": {"column": "stars", "table": {0: 1, 1: 2, 2: 0, 3: 1, 4: 1}}},
+            ],
+        },
     },
     "schedule": [{"at": 100, "weights": {"t": 3}}],
     "unit": "target_chars",

@@ -164,11 +164,11 @@ def test_diff_of_datasets_names_ids_and_tells_another_order(data, run, make_data
 def test_inspect_shows_what_is_seen_and_where(data, run, tmp_path):
     run("mix", tmp_path / "r.yaml", "--root", data, "--out", tmp_path / "m")
     mix = open_dataset(str(tmp_path / "m"))
-    status, out, _ = run("inspect", tmp_path / "m", "--positions", "20:60", "--json")
+    _, out, _ = run("inspect", tmp_path / "m", "--positions", "20:60", "--json")
     found = json.loads(out)
     assert [one["id"] for one in found] == [mix[n].sample.id for n in range(20, 60)]
     assert [one["task"] for one in found] == [mix[n].sample.task for n in range(20, 60)]
-    status, out, _ = run("inspect", tmp_path / "m", "--where-is", "b/3", "--json")
+    _, out, _ = run("inspect", tmp_path / "m", "--where-is", "b/3", "--json")
     places = [one["position"] for one in json.loads(out)]
     assert places == [n for n in range(len(mix)) if mix[n].sample.id == "b/3"]
     assert len(places) >= 2
