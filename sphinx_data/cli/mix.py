@@ -57,10 +57,12 @@ def command(
 
 def _tell_missing(names: list[str]) -> bool:
     """Say which sources are not there; a dry run goes on without them."""
-    for name in names:
-        click.echo(f"mix: not there: {name}", err=True)
     if names:
-        click.echo(f"mix: {len(names)} sources are missing; the table holds the others, as --present would", err=True)
+        click.echo(
+            f"mix: {len(names)} sources are not there: {', '.join(names)}; "
+            "what follows is a mix of the others, as --present makes it",
+            err=True,
+        )
     return bool(names)
 
 

@@ -166,7 +166,8 @@ def text(one: Side, other: Side, found: dict[str, Any]) -> str:
             lines.append(f"source  {name}  only in {'<>'[fields['only']]}: {fields['samples']:,} samples, "
                          f"{fields['share']:.1%}")  # fmt: skip
         else:
-            lines += [f"source  {name}  {field}  {_arrow(pair)}" for field, pair in fields.items()]
+            shown = [f"{field} {_arrow(pair, field)}" for field, pair in fields.items()]
+            lines.append(f"source  {name}  {', '.join(shown)}")
     for field, values in found.get("counts", {}).items():
         pairs = values.items() if isinstance(values, dict) else [("", values)]
         lines += [f"count  {field}  {key}  {_arrow(pair)} ({pair[1] - pair[0]:+,})" for key, pair in pairs]
@@ -178,7 +179,10 @@ def text(one: Side, other: Side, found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _arrow(pair: list[Any]) -> str:
-    return " -> ".join(
-        "none" if value is None else f"{value:,}" if type(value) is int else str(value) for value in pair
-    )
+def _arrow(pair: list[Any], field: str = "") -> str:
+    def shown(value: Any) -> str:
+        if isinstance(value, float) and (field == "requested" or field.startswith("share.")):
+            return f"{value:.1%}"
+        return "none" if value is None else f"{value:,}" if type(value) is int else str(value)
+
+    return " -> ".join(map(shown, pair))

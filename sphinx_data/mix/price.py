@@ -135,8 +135,8 @@ def _totals(lock: Lock, place: str) -> list[str]:
         why = found[right]["because_of"]
         reason = f": because of {', '.join(why[:8])}{f' and {len(why) - 8} more' if len(why) > 8 else ''}"
         lines.append(f"may the whole be {words}? {found[right]['answer']}{reason if why else ''}")
-    for name in lock.missing:
-        lines.append(f"NOT IN THE MIX, not there: {name}")
+    if lock.missing:
+        lines.append(f"NOT IN THE MIX, {len(lock.missing)} sources are not there: {', '.join(lock.missing)}")
     return [*lines, f"fingerprint {lock.fingerprint}"]
 
 

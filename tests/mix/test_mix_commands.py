@@ -83,14 +83,14 @@ def test_what_is_missing_is_listed_or_left_out(data, run, tmp_path):
     assert "sources that are not there: b (sought at" in err
     status, out, err = run(*arguments, "--dry-run")
     assert status == 0
-    assert "mix: not there: b" in err
+    assert "mix: 1 sources are not there: b" in err
     status, out, _ = run(*arguments, "--present", "--out", tmp_path / "m", "--json")
     found = json.loads(out)
     assert found["missing"] == ["b"]
     assert [source["samples"] for source in found["sources"]] == [88, 12]
     status, out, _ = run("mix", "--locked", tmp_path / "m/mix.lock.json", "--root", data, "--out", tmp_path / "n")
     assert status == 0
-    assert "NOT IN THE MIX, not there: b" in out
+    assert "NOT IN THE MIX, 1 sources are not there: b" in out
 
 
 def test_a_lock_finds_its_sources_by_name_and_fingerprint(data, run, make_dataset, tmp_path):
