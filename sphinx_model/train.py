@@ -35,7 +35,7 @@ def train(recipe: "TrainRecipe") -> Path:
 
     from sphinx_data.dataset.reader import open_dataset
     from sphinx_data.dialects import dialect
-    from sphinx_model import checkpoint, evaluate, lengths, packing, report, start
+    from sphinx_model import checkpoint, evaluate, lengths, packed_attention, packing, report, start
     from sphinx_model.loader import BadSamples, PackDataset
     from sphinx_model.metrics import Metrics
 
@@ -52,6 +52,8 @@ def train(recipe: "TrainRecipe") -> Path:
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).train()
+    if device.type == "cpu" and packed_attention.suits(model.config.get_text_config()):
+        model.model.language_model.set_attn_implementation(packed_attention.NAME)
     optimizer = _optimizer(recipe, model)
     step = checkpoint.load(out / "checkpoints", _state(recipe, dataset, plan, steps, 0), model, optimizer)
     if step:
@@ -75,6 +77,7 @@ def train(recipe: "TrainRecipe") -> Path:
                 sys.exit(128 + signal.SIGTERM)
 
     model.eval()
+    model.model.language_model.set_attn_implementation("sdpa")
     start.export(model, processor, out / "hf")
     found = None
     if held is not None:

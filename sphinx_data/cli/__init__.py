@@ -18,6 +18,7 @@ COMMANDS = {
     "materialise": ("materialise", "Write a mix as shards in training order."),
     "diff": ("diff", "Say what differs between two datasets, mixes or locks."),
     "inspect": ("inspect", "Show what a dataset holds, or one sample."),
+    "report": ("report", "Write a page to look at and a data card for a dataset."),
     "verify": ("verify", "Check every byte of a dataset."),
     "formats": ("formats", "List the formats that convert knows."),
 }

@@ -11,6 +11,7 @@ from samples import picture_sample, text_sample
 from sphinx_data import DatasetWriter
 from sphinx_data.errors import InputError
 from sphinx_data.sample import Image, ImagePart, Message, TextPart
+from sphinx_model import packed_attention
 from sphinx_model.loader import BadSamples, collate, read_ahead
 from sphinx_model.loss import IGNORE, sum_and_count
 from sphinx_model.metrics import read_lines
@@ -85,13 +86,19 @@ def gradients(model, losses):
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
 
 
-def test_packed_and_unpacked_training_give_equal_loss_and_gradients(make_model, make_packs, write):
+ATTENTION = pytest.mark.parametrize("attention", ["sdpa", packed_attention.NAME])
+
+
+@ATTENTION
+def test_packed_and_unpacked_training_give_equal_loss_and_gradients(make_model, make_packs, write, attention):
     model = make_model(freeze_encoders=False).train()
+    model.model.language_model.set_attn_implementation(attention)
     packs = make_packs(mixed(write), tokens=1024)
     batch = collate([packs[number] for number in range(len(packs))] + [packs.empty()])
     total, count = sum_and_count(body(model, batch), model.lm_head.weight, batch.labels)
     packed = gradients(model, [total])
     losses, counts = [], 0
+    model.model.language_model.set_attn_implementation("sdpa")
     for row in range(len(packs.dataset)):
         example = packs.dataset[row]
         encoded, layouts = encode(example.sample, packs.processor, packs.dialect)
@@ -112,9 +119,11 @@ def test_packed_and_unpacked_training_give_equal_loss_and_gradients(make_model, 
     assert torch.linalg.norm(difference) <= 1e-6 * torch.linalg.norm(whole)
 
 
+@ATTENTION
 @torch.no_grad()
-def test_a_perturbed_document_leaves_its_neighbours_bit_equal(make_model, make_packs, write):
+def test_a_perturbed_document_leaves_its_neighbours_bit_equal(make_model, make_packs, write, attention):
     model = make_model()
+    model.model.language_model.set_attn_implementation(attention)
     packs = make_packs(mixed(write), tokens=2048)
     batch = collate([packs[0]])
     before = body(model, batch)
@@ -262,3 +271,15 @@ def test_every_trained_parameter_gets_a_gradient_from_text_alone(make_model, mak
 def test_a_repeat_of_the_same_row_is_read_twice(make_packs, make_dataset):
     packs = make_packs(make_dataset("a", 6, 3))
     assert all(torch.equal(*pair) for pair in zip(packs[0], packs[0], strict=True))
+
+
+@torch.no_grad()
+def test_packed_attention_refuses_what_is_not_packed(make_model, make_packs, write):
+    model = make_model()
+    model.model.language_model.set_attn_implementation(packed_attention.NAME)
+    batch = collate([make_packs(mixed(write))[0]])
+    with pytest.raises(ValueError, match="it needs position_ids and takes no mask"):
+        packed_attention.packed_attention(model, *[torch.zeros(1, 2, 3, 4)] * 3, None)
+    mask = torch.ones(1, 1, 3, 3)
+    with pytest.raises(ValueError, match="takes no mask"):
+        packed_attention.packed_attention(model, *[torch.zeros(1, 2, 3, 4)] * 3, mask, position_ids=batch.position_ids)

@@ -32,15 +32,18 @@ def dataset(make_dataset):
     return open_dataset(make_dataset("a", 2, 1))
 
 
+@pytest.mark.parametrize("method", ["spread", "best_fit", "assign"])
 @given(
-    st.lists(st.tuples(st.integers(0, 80), st.integers(0, 11), st.integers(0, 3), st.just(1)), min_size=1, max_size=200)
+    rows=st.lists(
+        st.tuples(st.integers(0, 80), st.integers(0, 11), st.integers(0, 3), st.just(1)), min_size=1, max_size=200
+    )
 )
-def test_every_sample_is_in_one_pack_or_left_out_by_a_rule(tmp_path_factory, rows):
+def test_every_sample_is_in_one_pack_or_left_out_by_a_rule(method, rows):
     measured = table(rows)
     rules = packing.refusals(measured, TOKENS, VIEWS)
     kept = np.flatnonzero(rules == "")
     tokens, views = (np.array([row[i] for row in rows])[kept] for i in (0, 1))
-    packs = packing.best_fit(tokens, views, TOKENS, VIEWS)
+    packs = getattr(packing, method)(tokens, views, TOKENS, VIEWS)
     assert len(packs) == len(kept)
     assert sorted(set(packs.tolist())) == list(range(packs.max(initial=-1) + 1))
     assert np.bincount(packs, tokens).max(initial=0) <= TOKENS
@@ -74,6 +77,14 @@ def test_long_and_short_samples_do_not_train_apart(dataset, tmp_path):
     longest = np.array([measured["tokens"].to_numpy()[plan.pack(number)].max() for number in range(len(plan))])
     early, late = np.array_split(longest, 2)
     assert abs(early.mean() / late.mean() - 1) < 0.2
+
+
+def test_every_pack_gets_its_share_of_long_samples():
+    tokens = np.array([400] * 100 + [60] * 2000)
+    packs = packing.assign(tokens, np.zeros_like(tokens), 1024, 10)
+    long = np.bincount(packs[:100], minlength=packs.max() + 1)
+    assert long.max() == 1
+    assert packs.max() + 1 <= 1.02 * tokens.sum() / 1024
 
 
 def test_a_plan_is_a_pure_function_of_what_it_is_made_from(dataset, make_dataset, tmp_path):
