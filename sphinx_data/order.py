@@ -22,6 +22,7 @@ _IN_BLOCK, _IN_SOURCE = 1, 2  # what a key is for; 3 is the holdout, 4 and 5 pac
 _CHUNKS, _SHORT_CHUNK, _IN_WINDOW = 8, 9, 10
 WINDOWED_BLOCK = 1024  # positions: the smaller the block, the fewer windows of a source are open at once
 WINDOW_CHUNKS = 16
+_AT_ONCE = 65_536  # positions computed together: their arrays stay in the processor's cache
 
 Integers = NDArray[np.int64]
 
@@ -167,6 +168,10 @@ class Order:
         """Source, epoch and row of the positions in [start, stop): three int64[stop - start]."""
         if start >= stop:
             return (np.empty(0, np.int64),) * 3
+        if stop - start > _AT_ONCE:
+            slices = [self.rows(at, min(at + _AT_ONCE, stop)) for at in range(start, stop, _AT_ONCE)]
+            source, epoch, row = (np.concatenate(column) for column in zip(*slices, strict=True))
+            return source, epoch, row
         first = int(np.searchsorted(self.starts, start, side="right")) - 1
         last = int(np.searchsorted(self.starts, stop, side="left"))
         pieces = [

@@ -35,7 +35,7 @@ class Resolved(NamedTuple):
     facts: list[Facts]
     selected: list[Selection]
     totals: shares.Totals
-    order: Order | None  # None keeps the order of the sources
+    order: Order
 
 
 def resolve(recipe: Recipe, sources: list[Source], place: str) -> Resolved:
@@ -56,11 +56,9 @@ def resolve(recipe: Recipe, sources: list[Source], place: str) -> Resolved:
         sums = [int(f.numbers[recipe.unit][s.rows].sum(dtype=np.int64)) for f, s in zip(scanned, selected, strict=True)]
         amounts = np.array(sums, dtype=np.float64)
     totals = shares.totals(recipe, sources, sizes, amounts, place)
-    order = None
-    if recipe.order != "none":
-        windowed = recipe.order == "windowed"
-        chunks = _chunks(scanned) if windowed else None
-        order = Order(totals.samples, sizes, recipe.seed, WINDOWED_BLOCK if windowed else BLOCK, chunks)
+    windowed = recipe.order == "windowed"
+    chunks = _chunks(scanned) if windowed else None
+    order = Order(totals.samples, sizes, recipe.seed, WINDOWED_BLOCK if windowed else BLOCK, chunks)
     return Resolved(recipe, sources, scanned, selected, totals, order)
 
 
@@ -72,7 +70,7 @@ def positions(found: Resolved) -> Iterator[Pointers]:
     ends = np.cumsum(totals)
     for start in range(0, int(ends[-1]), STRETCH):
         stop = min(start + STRETCH, int(ends[-1]))
-        if found.order is not None:
+        if found.recipe.order != "none":
             source, epoch, row = found.order.rows(start, stop)
         else:
             place = np.arange(start, stop)
@@ -161,7 +159,7 @@ def _held(selected: list[Selection]) -> Pointers:
 
 
 def _lock(found: Resolved, missing: list[str], mix: Virtual, held: Virtual) -> locks.Lock:
-    order = found.order or Order(found.totals.samples, np.ones(len(found.sources), dtype=np.int64), 0)
+    order = found.order
     return locks.Lock(
         recipe=found.recipe,
         missing=tuple(missing),

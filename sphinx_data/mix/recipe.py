@@ -16,9 +16,10 @@ from sphinx_data.errors import InputError, UsageError
 from sphinx_data.mix import rules
 from sphinx_data.sample import Struct
 
-Positive = Annotated[float, Meta(gt=0)]
-NotNegative = Annotated[float, Meta(ge=0)]
-Count = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0, le=1e12)]
+NotNegative = Annotated[float, Meta(ge=0, le=1e12)]
+Count = Annotated[int, Meta(ge=1, le=10**12)]
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Repeats = Annotated[int, Meta(ge=0, le=1000)]
 Unit = Literal["samples", "images", "target_chars", "tokens"]
 
@@ -88,7 +89,7 @@ class Recipe(_Checked, frozen=True, kw_only=True):
     name: str
     sources: tuple[SourceRecipe, ...] = ()
     groups: dict[str, Group] = {}
-    seed: int = 0
+    seed: Seed = 0
     total: Count | None = None  # positions of the mix
     epochs: Positive | None = None  # instead of total: how often the weighted sources are seen together; 1 by default
     unit: Unit = "samples"  # what weights are shares of
@@ -116,10 +117,25 @@ def leaves(level: Recipe | Group, field: str = "") -> Iterator[Leaf]:
         yield from leaves(group, f"{field}groups.{name}.")
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that comes twice is an error, not the last one's victory."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen and isinstance(key_node, yaml.ScalarNode) and key_node.value != "<<":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key_node.value!r} comes twice", key_node.start_mark
+                )
+            if isinstance(key_node, yaml.ScalarNode):
+                seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
 def load(place: str) -> Recipe:
     """Read and check a recipe. Raises UsageError naming file, field, value and mend."""
     try:
-        raw = yaml.safe_load(storage.read_bytes(place))
+        raw = yaml.load(storage.read_bytes(place), Loader=_Loader)
     except yaml.YAMLError as error:
         raise UsageError(f"{place}: is not YAML ({' '.join(str(error).split())})") from None
     return check(raw, place)
@@ -131,6 +147,8 @@ def check(raw: Any, place: str) -> Recipe:
         recipe = msgspec.convert(raw, Recipe)
     except msgspec.ValidationError as error:
         raise UsageError(f"{place}: {_readable(str(error))}") from None
+    except RecursionError:
+        raise UsageError(f"{place}: groups: hold each other without end; write every group out") from None
     rules.refuse_contradictions(recipe, place)
     return recipe
 

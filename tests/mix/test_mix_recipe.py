@@ -57,6 +57,31 @@ def test_contradictions_are_refused(fields, message):
         recipe.check({"name": "m", **fields}, "r.yaml")
 
 
+@pytest.mark.parametrize("value", [".inf", ".nan", "-1", "0", "1e300", "yes", "[1]"])
+def test_a_weight_is_a_positive_number(tmp_path, value):
+    (tmp_path / "r.yaml").write_text(f"name: m\nsources:\n  - dataset: a\n    weight: {value}\n")
+    with pytest.raises(UsageError, match=r"r.yaml: sources\[0\].weight: "):
+        recipe.load(str(tmp_path / "r.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: m\nname: n\nsources: [{dataset: a}]", "the key 'name' comes twice"),
+        ("name: m\nsources: [{dataset: a, weight: 1, weight: 2}]", "the key 'weight' comes twice"),
+        ("name: m\ngroups: {a: &x {groups: {b: *x}}}", "groups: hold each other without end"),
+        ("- 1", "Expected `object`, got `array`"),
+        ("", "Expected `object`, got `null`"),
+        ("name: [", "is not YAML"),
+        ("name: m\nsources: !!python/object:os.system [x]", "is not YAML"),
+    ],
+)
+def test_yaml_that_is_no_recipe_is_refused(tmp_path, text, message):
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(UsageError, match=f"r.yaml: .*{message}"):
+        recipe.load(str(tmp_path / "r.yaml"))
+
+
 def test_merging_by_image_needs_shards(make_dataset, mixed, priced):
     make_dataset("a")
     with pytest.raises(UsageError, match="merge_by: is 'image', which joins samples while shards are made"):

@@ -111,3 +111,10 @@ def test_a_schedule_can_begin_or_end_a_group(three, mixed):
     schedule = [{"at": 0, "weights": {"t": 0}}, {"at": 60, "weights": {"t": 1, "p": 0}}]
     mix, _ = mixed(groups=groups, total=100, schedule=schedule)
     assert mix.pointers()["dataset"].to_pylist() == [0] * 60 + [1] * 40
+
+
+@pytest.mark.parametrize("order", ["none", "shuffled", "windowed"])
+def test_more_positions_than_order_holds_are_refused_before_anything_is_written(three, mixed, tmp_path, order):
+    with pytest.raises(UsageError, match=r"total: .* order/1 holds at most 3000000000"):
+        mixed(sources=[{"dataset": "a", "count": 10**11}], order=order)
+    assert not (tmp_path / "m").exists()
