@@ -27,7 +27,7 @@ from transformers.utils import logging
 from sphinx_data import DatasetWriter, Sample, open_dataset
 from sphinx_data.dialects import dialect
 from sphinx_data.sample import Image, ImagePart, Message, Origin, TextPart
-from sphinx_model import lengths, packing, start, train
+from sphinx_model import lengths, packed_attention, packing, start, train
 from sphinx_model.loader import BadSamples, PackDataset
 from sphinx_model.metrics import Metrics
 from sphinx_model.recipe import OptimRecipe, PackRecipe, TrainRecipe
@@ -75,6 +75,7 @@ class Ours:
         measured = lengths.measure(dataset, processor, form, f"{folder}/columns")
         self.plan = packing.plan(dataset, measured, recipe.pack.tokens, recipe.pack.views, f"{folder}/plans")
         packs = PackDataset(dataset, self.plan, processor, form, recipe.pack.tokens, BadSamples(Path(folder, "bad"), 0))
+        model.model.language_model.set_attn_implementation(packed_attention.NAME)  # as `train` does on a CPU
         self.recipe, self.model, self.optimizer = recipe, model.train(), train._optimizer(recipe, model)
         self.metrics = Metrics(Path(folder, "log.jsonl"), 1, 0)
         self.batches = train._batches(recipe, packs, 0, 10**6, 10**9)
@@ -95,6 +96,7 @@ class Padded:
             item, layouts = encode(example.sample, processor, dialect(recipe.dialect))
             pixels = [torch.from_numpy(views(example, image, layouts[image], processor)) for image in item.images]
             self.samples.append((torch.tensor(item.input_ids), torch.tensor(item.labels), pixels))
+        model.model.language_model.set_attn_implementation(packed_attention.NAME)  # as `train` does on a CPU
         self.recipe, self.model, self.optimizer = recipe, model.train(), train._optimizer(recipe, model)
         self.waiting: list = []
         self.places = self.used = 0

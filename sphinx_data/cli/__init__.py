@@ -24,6 +24,10 @@ COMMANDS = {
 }
 
 
+# module: the extra that brings it
+EXTRAS = {"pypdfium2": "ocr", "torch": "train", "transformers": "train", "tokenizers": "train", "safetensors": "train"}
+
+
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -66,6 +70,11 @@ def run(command: click.Command, arguments: list[str], name: str) -> int:
     except BrokenPipeError:  # the reader of our output (head, less) has seen enough
         sys.stderr.close()
         return 0
+    except ModuleNotFoundError as error:
+        if debug or error.name not in EXTRAS:
+            raise
+        extra = EXTRAS[error.name]
+        return _say(name, f"{error.name} is not installed: pip install 'sphinx-mllm[{extra}]'", 2)
     except SphinxError as error:
         if debug:
             raise
