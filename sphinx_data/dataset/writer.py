@@ -1,6 +1,8 @@
 """Writing one part: shards, then rejects, then the index, each appearing whole under its name."""
 
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -13,6 +15,8 @@ from sphinx_data.errors import InputError, InvalidSample, UsageError
 from sphinx_data.sample import Built, Reject, Sample, TextPart, encode, problems
 
 _PART_ROWS = 8192  # of DatasetWriter
+_CHUNK = 1 << 20  # bytes handed to the thread that stores them
+_CHUNKS_AHEAD = 8
 
 
 class PartWriter:
@@ -35,7 +39,7 @@ class PartWriter:
 
     def __exit__(self, *_: object) -> None:
         if self._shard is not None:
-            self._shard.file.discard()
+            self._shard.discard()
 
     def add(self, built: Built) -> None:
         """Append a sample. Raises InvalidSample naming id and field when it breaks the schema."""
@@ -100,11 +104,15 @@ class PartWriter:
 
 
 class _Shard:
-    """One tar file being written, with its running digest."""
+    """One tar file being written, with its digest; a thread stores and hashes while the next samples are made."""
 
     def __init__(self, file: storage.AtomicFile, name: str, number: int) -> None:
-        self.file, self.name, self.number, self.size = file, name, number, 0
-        self._hash = xxhash.xxh3_128()
+        self.name, self.number, self.size = name, number, 0
+        self._file, self._hash = file, xxhash.xxh3_128()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="shard")
+        self._chunks: list[bytes | memoryview] = []
+        self._collected = 0
+        self._storing: deque[Future[None]] = deque()
 
     def write(self, name: str, data: bytes | memoryview) -> int:
         """Append a member; returns the offset of its data."""
@@ -115,14 +123,39 @@ class _Shard:
         return start
 
     def close(self) -> dict[str, Any]:
+        """Make the shard appear under its name."""
         self._append(tar.END)
-        self.file.commit()
+        self._hand_over()
+        self._finish(0)
+        self._thread.shutdown()
+        self._file.commit()
         return {"name": self.name, "size": self.size, "xxh3": self._hash.hexdigest()}
 
+    def discard(self) -> None:
+        """Forget the shard."""
+        self._thread.shutdown(cancel_futures=True)
+        self._file.discard()
+
     def _append(self, data: bytes | memoryview) -> None:
-        self.file.write(data)
-        self._hash.update(data)
+        self._chunks.append(data)
         self.size += len(data)
+        self._collected += len(data)
+        if self._collected >= _CHUNK:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        self._storing.append(self._thread.submit(self._store, b"".join(self._chunks)))
+        self._chunks, self._collected = [], 0
+        self._finish(_CHUNKS_AHEAD)
+
+    def _finish(self, most: int) -> None:
+        """Wait until at most so many chunks are under way; raises what storing them raised."""
+        while len(self._storing) > most:
+            self._storing.popleft().result()
+
+    def _store(self, data: bytes) -> None:
+        self._file.write(data)
+        self._hash.update(data)
 
 
 def describe(sample: Sample) -> dict[str, Any]:
