@@ -14,6 +14,7 @@ COMMANDS = {
     "convert": ("convert", "Turn a published format into a dataset."),
     "build-ocr": ("build_ocr", "Make the OCR-intensive set from PDFs."),
     "build-som": ("build_som", "Make Set-of-Mark data from images with masks or boxes."),
+    "measure": ("measure", "Measure samples: columns that selections need."),
     "mix": ("mix", "Mix datasets by a recipe."),
     "materialise": ("materialise", "Write a mix as shards in training order."),
     "diff": ("diff", "Say what differs between two datasets, mixes or locks."),
