@@ -1,7 +1,9 @@
 """Local worker processes. A worker that dies costs its part one retry, not the run."""
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -96,10 +98,19 @@ class _Pool:
             worker.process.join()
 
 
+def _leave_with_parent() -> None:
+    """End this worker when the parent is killed, so that the next run is alone in the directory."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
 def _serve(connection: Connection, directory: str, plan: "Plan", task: "Task") -> None:
     from sphinx_data.executors.build import build_part
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     while True:
         try:
             number = connection.recv()

@@ -174,6 +174,24 @@ def test_an_interrupt_is_status_130_and_the_build_goes_on_later(inputs, tmp_path
     assert finish(sphinx_data(*COMMANDS["build-ocr"], "--out", tmp_path / "out", cwd=inputs))[0] == 0
 
 
+def test_workers_end_with_a_killed_parent(inputs, tmp_path):
+    process = sphinx_data(*COMMANDS["build-ocr"], "--out", tmp_path / "out", "--workers", "2", cwd=inputs)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    workers: list[str] = []
+    while process.poll() is None and len(workers) < 2:
+        found = children.read_text().split() if children.exists() else []
+        workers = [child for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert len(workers) == 2
+    for _ in range(200):
+        if not any(Path(f"/proc/{worker}").exists() for worker in workers):
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("workers outlived their parent by ten seconds")
+
+
 def test_a_worker_that_dies_costs_a_retry_not_the_run(inputs, tmp_path):
     process = sphinx_data(*COMMANDS["build-ocr"], "--out", tmp_path / "out", "--workers", "2", cwd=inputs)
     killed = False
