@@ -29,8 +29,13 @@ _CC_URL = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([a-z-]+)/(\
 
 
 def allows(license_id: str) -> Allows:
-    """What one licence allows. ``cc-by-nc-nd`` may be handed on unchanged, and bytes stay unchanged in shards."""
+    """What one licence allows, or several joined by AND, which must all allow it.
+
+    ``cc-by-nc-nd`` may be handed on unchanged, and bytes stay unchanged in shards.
+    """
     name = license_id.strip().lower()
+    if " and " in name and " or " not in name:
+        return combine(name.split(" and "))
     if name in _OPEN:
         return Allows(True, True)
     if match := _CREATIVE_COMMONS.fullmatch(name):
@@ -44,6 +49,12 @@ def combine(license_ids: Iterable[str | None]) -> Allows:
     """What a sample allows whose annotation and pictures carry these licences: all must allow it; None is skipped."""
     each = [allows(name) for name in license_ids if name is not None]
     return Allows(_all(x.commercial for x in each), _all(x.redistribute for x in each))
+
+
+def conjunction(license_ids: Iterable[str]) -> str:
+    """The SPDX expression for data under all of these licences: ``A AND B``, each once, sorted."""
+    terms = {term.strip() for name in license_ids for term in ([name] if " OR " in name else name.split(" AND "))}
+    return " AND ".join(f"({term})" if " OR " in term and len(terms) > 1 else term for term in sorted(terms))
 
 
 def _all(values: Iterable[bool | None]) -> bool | None:

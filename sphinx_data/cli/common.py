@@ -42,16 +42,26 @@ def describing(function: Function) -> Function:
     )
 
 
+def sharing(function: Function) -> Function:
+    """The options that say who builds: how many processes, and which share of the parts."""
+    cores = len(os.sched_getaffinity(0))
+    return _decorate(
+        function,
+        [
+            click.option("--workers", default=cores, show_default=True, type=click.IntRange(1)),
+            click.option("--partition", default="0/1", callback=_partition, help="Build share i of n: i/n."),
+        ],
+    )
+
+
 def building(function: Function) -> Function:
     """The options of every command that builds a dataset from a plan."""
-    cores = len(os.sched_getaffinity(0))
     return _decorate(
         function,
         [
             click.option("--out", required=True, metavar="DIR", help="The dataset to make."),
             click.option("--name", help="Name of the dataset.  [default: name of DIR]"),
-            click.option("--workers", default=cores, show_default=True, type=click.IntRange(1)),
-            click.option("--partition", default="0/1", callback=_partition, help="Build share i of n: i/n."),
+            sharing,
             click.option("--max-rejects", type=click.IntRange(0), help="Exit with status 4 above this."),
             click.option("--overwrite", is_flag=True, help="Replace a dataset that is there."),
             click.option("--dry-run", is_flag=True, help="Plan only: say what would be read."),
@@ -75,6 +85,8 @@ def parameters(kind: type[Options], settings: tuple[str, ...], known: dict[str, 
         *folders, last = key.split(".")
         for folder in folders:
             target = target.setdefault(folder, {})
+            if not isinstance(target, dict):
+                raise UsageError(f"--set {setting}: {folder} is one value, it has no keys")
         if last in target:
             raise UsageError(f"--set {setting}: {key} is given already")
         target[last] = _value(value)
@@ -102,36 +114,61 @@ class Build(msgspec.Struct, kw_only=True):
     record: type[Any]
     produce: Callable[..., Any]
     places: dict[str, str]
+    reads: tuple[str, ...] = ()  # what else is read: annotation files, sources of mixes
+    notes: dict[str, Any] = {}  # of the planning pass, for the summary
 
 
 def execute(build: Build, flags: dict[str, Any]) -> int:
     """Plan, build what is missing, print the summary; returns the exit status."""
-    from sphinx_data.executors import build as executor
-    from sphinx_data.executors import plan
-
-    out = os.path.abspath(flags["out"])
-    name = flags["name"] or os.path.basename(out)
     if flags["dry_run"]:
         weights = [build.weight(record) for record in build.records()]
-        _print({"records": len(weights), "bytes": sum(weights), "out": flags["out"]}, flags["as_json"])
+        show({"records": len(weights), "bytes": sum(weights), "out": flags["out"], **build.notes}, flags["as_json"])
         return 0
-    executor.prepare(out, overwrite=flags["overwrite"])
-    made = plan.make(
-        out, builder=build.builder, name=name, parameters=build.options, inputs=build.inputs, records=build.records(),
-        weight=build.weight,
+    made = make(
+        build, flags["out"], flags["name"], overwrite=flags["overwrite"], workers=flags["workers"],
+        partition=flags["partition"], max_rejects=flags["max_rejects"],
     )  # fmt: skip
-    task = executor.Task(build.produce, build.record, build.options, build.places)
-    found = executor.run(out, made, task, executor.Settings(flags["workers"], flags["partition"], flags["max_rejects"]))
-    if found is None:
-        _print({"out": flags["out"], "complete": False}, flags["as_json"])
-    else:
-        summary = {"out": flags["out"], "complete": True, "samples": found.samples, "images": found.images,
-                   "rejects": found.rejects_by_rule, "fingerprint": found.fingerprint}  # fmt: skip
-        _print(summary, flags["as_json"])
+    show(made, flags["as_json"])
     return 0
 
 
-def _print(summary: dict[str, Any], as_json: bool) -> None:
+def make(
+    build: Build, place: str, name: str | None, *, overwrite: bool, workers: int, partition: tuple[int, int],
+    max_rejects: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Plan, build what is missing of this share of the parts; returns the summary.
+
+    Args:
+        build: what to build.
+        place: the dataset to make.
+        name: of the dataset; that of its folder by default.
+        overwrite: replace a dataset that is there.
+        workers: processes.
+        partition: this share of so many.
+        max_rejects: as `executors.build.run` takes it.
+    """
+    from sphinx_data import storage
+    from sphinx_data.executors import build as executor
+    from sphinx_data.executors import plan
+
+    if not place:
+        raise UsageError("--out is empty; name the folder of the dataset to make")
+    out = os.path.abspath(storage.local(place))
+    executor.prepare(out, overwrite=overwrite, reads=[*build.places.values(), *build.reads])
+    made = plan.make(
+        out, builder=build.builder, name=name or os.path.basename(out), parameters=build.options, inputs=build.inputs,
+        records=build.records(), weight=build.weight,
+    )  # fmt: skip
+    task = executor.Task(build.produce, build.record, build.options, build.places)
+    found = executor.run(out, made, task, executor.Settings(workers, partition, max_rejects))
+    if found is None:
+        return {"out": place, "complete": False, **build.notes}
+    return {"out": place, "complete": True, "samples": found.samples, "images": found.images,
+            "rejects": found.rejects_by_rule, "fingerprint": found.fingerprint, **build.notes}  # fmt: skip
+
+
+def show(summary: dict[str, Any], as_json: bool) -> None:
+    """Print a summary, as one line of JSON or for a person."""
     if as_json:
         click.echo(msgspec.json.encode(summary))
         return

@@ -86,6 +86,17 @@ def refuse_difference(locked: Lock, found: Lock, place: str) -> None:
         )
 
 
+def refuse_other(kept: Lock, found: Lock, directory: str) -> None:
+    """Raise UsageError naming the first field in which the mix of `directory` is not the one that is asked for."""
+    difference = _first_difference(msgspec.to_builtins(kept), msgspec.to_builtins(found), "")
+    if difference:
+        field, before, after = difference
+        raise UsageError(
+            f"{directory}: holds another mix: {field} is {before!r}, this one has {after!r}; "
+            "use another --out or --overwrite"
+        )
+
+
 def _first_difference(before: Any, after: Any, field: str) -> tuple[str, Any, Any] | None:
     if isinstance(before, dict) and isinstance(after, dict):
         pairs = [(f"{field}.{key}".lstrip("."), before.get(key), after.get(key)) for key in {**before, **after}]
