@@ -14,6 +14,10 @@ from sphinx_data.licenses import Allows, allows, combine, from_coco
         ("research-only", Allows(False, False)),
         ("unknown", Allows(None, None)),
         ("CC-BY-4.0 or so", Allows(None, None)),
+        ("CC-BY-4.0 AND MIT", Allows(True, True)),
+        ("CC-BY-NC-2.0 AND MIT", Allows(False, True)),
+        ("MIT AND unheard-of", Allows(None, None)),
+        ("MIT OR CC-BY-NC-2.0 AND MIT", Allows(None, None)),
     ],
 )
 def test_what_a_licence_allows(name, expected):
