@@ -22,6 +22,12 @@ class InputError(SphinxError):
     exit_status = 3
 
 
+class OutputError(SphinxError):
+    """The place of the output takes no more: a full disk, a quota, a failing device."""
+
+    exit_status = 1
+
+
 class TooManyRejects(SphinxError):
     """More inputs were rejected than ``--max-rejects`` allows."""
 

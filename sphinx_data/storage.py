@@ -3,19 +3,22 @@
 Places are strings, so that URLs can join local paths without a change elsewhere; today only local paths are served.
 """
 
+import errno
 import mmap
 import os
 import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
-from sphinx_data.errors import InputError, UsageError
+from sphinx_data.errors import InputError, OutputError, SphinxError, UsageError
 
 _TEMPORARY = ".tmp-"
 _SYNC_EVERY = 16 << 20  # bytes
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def local(place: str | Path) -> Path:
@@ -64,14 +67,37 @@ def view(place: str | Path) -> memoryview:
 
 
 def list_files(place: str | Path) -> Iterator[tuple[str, int]]:
-    """Every file below a folder as (relative name, bytes), sorted; temporary files are left out."""
+    """Every file below a folder as (relative name, bytes), sorted; temporary files are left out.
+
+    Links are followed, but not to a folder that they lie in. What is no regular file has -1 bytes: links to nowhere,
+    pipes. Raises InputError for a folder that cannot be listed.
+    """
     root = local(place)
-    for folder, folders, files in os.walk(root):
-        folders.sort()
+    for folder, folders, files in os.walk(root, onerror=_cannot_list, followlinks=True):
+        folders[:] = sorted(name for name in folders if not _leads_up(os.path.join(folder, name)))
         for name in sorted(files):
-            path = Path(folder, name)
-            if not name.startswith(_TEMPORARY) and path.is_file():  # not a link to nowhere
-                yield path.relative_to(root).as_posix(), path.stat().st_size
+            if not name.startswith(_TEMPORARY):
+                path = Path(folder, name)
+                yield path.relative_to(root).as_posix(), path.stat().st_size if path.is_file() else -1
+
+
+def _cannot_list(error: OSError) -> None:
+    raise InputError(f"{error.filename}: cannot be listed ({error.strerror or error})")
+
+
+def _leads_up(folder: str) -> bool:
+    """Whether a folder is a link to one that it lies in."""
+    if not os.path.islink(folder):
+        return False
+    real = os.path.realpath(folder)
+    return os.path.commonpath([real, os.path.realpath(os.path.dirname(folder))]) == real
+
+
+def _cannot_write(place: str | Path, error: OSError) -> SphinxError:
+    reason = error.strerror or error
+    if error.errno in _NO_ROOM:
+        return OutputError(f"{place}: cannot be written ({reason}); make room and run the same command again")
+    return UsageError(f"{place}: cannot be written ({reason}); use another place")
 
 
 class AtomicFile:
@@ -79,17 +105,23 @@ class AtomicFile:
 
     def __init__(self, place: str | Path) -> None:
         self._final, self._temporary = _names(place)
-        self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed by commit and discard)
+        try:
+            self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed by commit and discard)
+        except OSError as error:
+            raise _cannot_write(place, error) from None
         self._unsynced = 0
         self._syncing: threading.Thread | None = None
 
     def write(self, data: bytes | memoryview) -> None:
         """Append bytes; the disk begins to store them while more are made, so that `commit` has little to wait for."""
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise _cannot_write(self._final, error) from None
         self._unsynced += len(data)
         if self._unsynced >= _SYNC_EVERY and not (self._syncing and self._syncing.is_alive()):
             self._unsynced = 0
-            self._syncing = threading.Thread(target=os.fdatasync, args=(self._file.fileno(),), daemon=True)
+            self._syncing = threading.Thread(target=_sync_early, args=(self._file.fileno(),), daemon=True)
             self._syncing.start()
 
     def written(self) -> memoryview:
@@ -99,17 +131,21 @@ class AtomicFile:
 
     def commit(self) -> None:
         """Sync and rename into place."""
-        self._file.flush()
-        self._wait()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._temporary.replace(self._final)
-        _sync_folder(self._final.parent)
+        try:
+            self._file.flush()
+            self._wait()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._temporary.replace(self._final)
+            _sync_folder(self._final.parent)
+        except OSError as error:
+            raise _cannot_write(self._final, error) from None
 
     def discard(self) -> None:
         """Forget what was written."""
         self._wait()
-        self._file.close()
+        with suppress(OSError):  # closing writes what is left, which a full disk refuses again
+            self._file.close()
         self._temporary.unlink(missing_ok=True)
 
     def _wait(self) -> None:
@@ -139,6 +175,8 @@ def create_exclusive(place: str | Path, data: bytes) -> bool:
         os.link(temporary, final)  # unlike rename, link fails when the name is taken
     except FileExistsError:
         return False
+    except OSError as error:
+        raise _cannot_write(place, error) from None
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(final.parent)
@@ -163,8 +201,16 @@ def remove_temporaries(place: str | Path) -> None:
 
 def _names(place: str | Path) -> tuple[Path, Path]:
     final = local(place)
-    final.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(final.parent, error) from None
     return final, final.with_name(f"{_TEMPORARY}{os.getpid()}-{threading.get_ident()}-{final.name}")
+
+
+def _sync_early(descriptor: int) -> None:
+    with suppress(OSError):  # `commit` syncs again and says what is wrong
+        os.fdatasync(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

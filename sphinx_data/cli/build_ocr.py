@@ -27,7 +27,7 @@ def command(inputs: tuple[str, ...], **flags: Any) -> int:
             options=options,
             inputs=[plan.Input(name=os.path.basename(os.path.abspath(place))) for place in inputs],
             records=lambda: build.records(inputs, options),
-            weight=lambda record: record.size,
+            weight=lambda record: max(record.size, 0),
             record=build.Record,
             produce=build.produce,
             places=build.places(inputs),

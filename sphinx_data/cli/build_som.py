@@ -71,6 +71,7 @@ def _from_dataset(directory: str, flags: dict[str, Any]) -> Build:
         record=build.Record,
         produce=build.produce,
         places={"dataset": os.path.abspath(directory)},
+        reads=tuple(source.directory for source in dataset.sources),
     )
 
 
@@ -96,4 +97,5 @@ def _from_annotations(
         record=module.Record,
         produce=produce,
         places=inputs.places(),
+        reads=annotations,
     )

@@ -42,6 +42,7 @@ def command(annotations: tuple[str, ...], format_name: str, images: str | None, 
             record=module.Record,
             produce=module.produce,
             places=inputs.places(),
+            reads=annotations,
         ),
         flags,
     )  # fmt: skip

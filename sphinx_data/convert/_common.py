@@ -71,6 +71,8 @@ def load_image(found: Media, options: CommonOptions, places: dict[str, str]) -> 
     if found.size == MISSING:
         raise RejectedError("image-missing", f"{found.name} is not in the folder of pictures.")
     place = storage.join(places["images"], found.name)
+    if os.path.isfile(place) and not os.access(place, os.R_OK):
+        raise RejectedError("image-unreadable", f"{found.name} cannot be read: permission denied.")
     data = storage.read_bytes(place)
     if len(data) != found.size:
         raise InputError(f"{place}: has {len(data)} bytes, {found.size} when the build was planned; build again")

@@ -1,6 +1,7 @@
 """Building: one part at a time, by anyone, in any order, any number of times; the last one completes the dataset."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from sphinx_data import storage
@@ -83,16 +84,26 @@ def _add(part: PartWriter, item: Item) -> None:
         )  # fmt: skip
 
 
-def prepare(directory: str, *, overwrite: bool = False) -> None:
-    """Make sure that `directory` may be built in. Raises UsageError for a complete dataset unless `overwrite`."""
+def prepare(directory: str, *, overwrite: bool = False, reads: Iterable[str] = ()) -> None:
+    """Make sure that `directory` may be built in; with `overwrite`, delete the dataset that is there.
+
+    Raises UsageError for a complete dataset unless `overwrite`, for files that are no dataset, and when one of `reads`,
+    the places that the build reads, would be deleted.
+    """
     if not storage.exists(directory):
         return
+    if not storage.local(directory).is_dir():
+        raise UsageError(f"{directory}: is a file; --out names a folder")
     ours = storage.exists(storage.join(directory, layout.PLAN)) or storage.exists(
         storage.join(directory, layout.DESCRIPTION)
     )
     if not ours and next(storage.list_files(directory), None):
         raise UsageError(f"{directory}: holds files that are not a dataset; use an empty --out")
     if overwrite and ours:
+        whole = os.path.realpath(directory)
+        for place in reads:
+            if os.path.commonpath([whole, os.path.realpath(place)]) == whole:
+                raise UsageError(f"{directory}: --overwrite would delete {place}, which is read; use another --out")
         storage.remove_tree(directory)
     elif storage.exists(storage.join(directory, layout.DESCRIPTION)):
         raise UsageError(f"{directory}: is a complete dataset already; use another --out or --overwrite")
@@ -108,8 +119,13 @@ def run(directory: str, build: plan.Plan, task: Task, settings: Settings) -> des
     done = [number for number in range(len(build.parts)) if _committed(directory, number)]
     missing = [n for n in range(len(build.parts)) if n not in set(done) and n % shares == share]
     progress = Progress(build.builder, total=len(missing), kept=len([n for n in done if n % shares == share]))
-    for result in local.run(directory, build, task, missing, settings.workers):
-        progress.advance(result.samples, result.rejects)
+    try:
+        for result in local.run(directory, build, task, missing, settings.workers):
+            progress.advance(result.samples, result.rejects)
+    except (SphinxError, OSError, RuntimeError):
+        # whoever completes the dataset clears away what is unfinished, also of a second process on the same parts
+        if not storage.exists(storage.join(directory, layout.DESCRIPTION)):
+            raise
     progress.close()
     if not all(_committed(directory, number) for number in range(len(build.parts))):
         return None

@@ -15,6 +15,7 @@ from sphinx_data.ocr.tasks import dialogue as make_dialogue
 from sphinx_data.ocr.text import arrange, lines_of
 from sphinx_data.sample import Built, Image, Origin, Reject, Sample
 
+_NO_FILE, _NO_NAME = -1, -2  # in place of bytes: nothing that can be read, a name that no JSON holds
 _MOST_BYTES = 1 << 30  # a larger file is no document; it would fill a worker's memory
 
 
@@ -77,8 +78,8 @@ def records(inputs: Sequence[str], options: Options) -> Iterator[Record]:
         for file, size in storage.list_files(place):
             if file.lower().endswith(".pdf"):
                 found = True
-                file = file.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-                yield Record(number, file, (lead / _stem(file)).as_posix(), size)
+                shown = file.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+                yield Record(number, shown, (lead / _stem(shown)).as_posix(), size if shown == file else _NO_NAME)
         if not found:
             raise InputError(f"{place}: holds no file named *.pdf")
 
@@ -163,6 +164,10 @@ def _without_text(raster: pdf.Raster, config: Clean) -> Verdict:
 
 def _read(path: Path, size: int) -> bytes:
     """The bytes of a document. Raises PdfError when they are not those that were planned."""
+    if size == _NO_FILE:
+        raise pdf.PdfError("file-unreadable", "a link to nowhere, or no regular file")
+    if size == _NO_NAME:
+        raise pdf.PdfError("name-not-utf8", "the file's name is not UTF-8")
     if size > _MOST_BYTES:
         raise pdf.PdfError("file-too-large", f"the file has {size:,} bytes, at most {_MOST_BYTES:,} are read")
     try:
