@@ -16,7 +16,7 @@ from sphinx_data import __version__, storage
 from sphinx_data.curate import measures
 from sphinx_data.dataset import tables
 from sphinx_data.dataset.reader import Example
-from sphinx_data.errors import UsageError
+from sphinx_data.errors import SphinxError, UsageError
 from sphinx_data.media import DamagedImage
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -51,9 +51,9 @@ class Measure(NamedTuple):
             values = self.function(example) or {}
             return (_conform(values, self.schema) if self.foreign else dict(values)), ""
         except DamagedImage as error:
-            kind, why = error.rule, str(error)
+            kind, why = error.rule, error.detail
         except Exception as error:
-            if not self.foreign:
+            if not self.foreign or isinstance(error, SphinxError):
                 raise
             kind, why = type(error).__name__, f"{type(error).__name__}: {error}"
         failed[kind] = failed.get(kind, 0) + 1

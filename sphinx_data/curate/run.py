@@ -7,7 +7,7 @@ to, so that what is found is either this run's own work or is made again. ``NAME
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -72,11 +72,11 @@ def run(
             storage.remove(storage.join(folder, f"{want.column}.json"))
             _clear(folder, want.column, kept=())
     stored = Stored(dataset)
-    work = Work(directory, roots or {}, folder, tuple(_with_schema(want, dataset, stored) for want in wanted))
+    todo, inverse = chunks(dataset)
+    work = Work(directory, roots or {}, folder, tuple(_with_schema(want, stored, todo) for want in wanted))
     measures = [prepare(want) for want in work.wanted]
     missing = [number for number, measure in enumerate(measures) if not _complete(dataset, measure, place)]
     if missing:
-        todo, inverse = chunks(dataset)
         _measure(work, [measures[number] for number in missing], missing, stored, todo, workers)
         for number in missing:
             _finish(dataset, measures[number], todo, inverse, folder)
@@ -187,12 +187,11 @@ def _gather(dataset: Dataset, measure: Measure, todo: list[Chunk], inverse: Rows
         start += part.rows
 
 
-def _with_schema(want: Wanted, dataset: Dataset, stored: Stored) -> Wanted:
+def _with_schema(want: Wanted, stored: Stored, todo: list[Chunk]) -> Wanted:
     """A function's fields are known from its first samples, so that every part has the same."""
-    if want.function is None or not len(dataset):
+    if want.function is None or not todo:
         return want
-    rows = (chunk.rows for chunk in chunks(dataset)[0])
-    examples: Iterator = (example for some in rows for example in stored.examples(some, pictures=True))
+    examples = (example for chunk in todo for example in stored.examples(chunk.rows, pictures=True))
     return want._replace(schema=infer(prepare(want), examples))
 
 
@@ -206,8 +205,12 @@ def _writable(folder: str) -> None:
 def _clear(folder: str, column: str, kept: Sequence[str]) -> None:
     """Remove parts that belong to no column, ours only: a folder may hold what others put there."""
     place = storage.join(folder, column)
+    if not storage.exists(place):
+        return
     for file, _ in list(storage.list_files(place)):
         if _OURS.fullmatch(file) and f"{column}/{file}" not in kept:
             storage.remove(storage.join(place, file))
-    if storage.exists(place):
-        storage.remove_temporaries(place)
+    storage.remove_temporaries(place)
+    distinct = storage.join(place, DISTINCT)
+    if storage.exists(distinct) and not list(storage.list_files(distinct)):
+        storage.remove_tree(distinct)

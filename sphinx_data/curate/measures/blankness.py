@@ -2,6 +2,7 @@
 
 import math
 
+import cv2
 import numpy as np
 import pyarrow as pa
 
@@ -23,12 +24,12 @@ def measure(example: Example) -> dict[str, float]:
 
 def _share(pixels: Pixels) -> float:
     """Pixels within `LEVELS` of the most frequent colour: the mean of the fullest of 16^3 cells."""
-    colours = pixels.reshape(-1, 3)
-    cells = (colours >> 4).astype(np.int32) @ np.array([256, 16, 1], dtype=np.int32)
-    fullest = colours[cells == np.bincount(cells, minlength=4096).argmax()].astype(np.int64)
-    centre = np.rint(fullest.sum(axis=0) / len(fullest)).astype(np.int16)
-    near = (np.abs(colours.astype(np.int16) - centre) <= LEVELS).all(axis=1)
-    return round(int(near.sum()) / len(colours), 6)
+    red, green, blue = np.moveaxis(pixels.astype(np.uint16) >> 4, 2, 0)
+    fullest = int(np.bincount((red << 8 | green << 4 | blue).ravel(), minlength=4096).argmax())
+    corner = np.array([fullest >> 8, fullest >> 4 & 15, fullest & 15]) * 16
+    centre = np.rint(cv2.mean(pixels, mask=cv2.inRange(pixels, corner, corner + 15))[:3])
+    near = cv2.inRange(pixels, np.maximum(centre - LEVELS, 0), np.minimum(centre + LEVELS, 255))
+    return round(cv2.countNonZero(near) / near.size, 6)
 
 
 def _entropy(pixels: Pixels) -> float:

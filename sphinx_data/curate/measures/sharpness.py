@@ -21,12 +21,17 @@ def measure(example: Example) -> dict[str, float]:
 
 
 def _sharpness(pixels: Pixels) -> tuple[float, float]:
-    # in integers, so that neither sums nor machines can differ: grey levels are 0 to 255
-    edges = cv2.Laplacian(grey(pixels), cv2.CV_16S).astype(np.int64)
-    tiles = [tile for row in np.array_split(edges, _TILES) for tile in np.array_split(row, _TILES, axis=1) if tile.size]
-    return _variance(edges), max(map(_variance, tiles))
+    # whole numbers far below 2^53: neither the order of a sum nor the machine can change a digit
+    edges = cv2.Laplacian(grey(pixels), cv2.CV_16S).astype(np.float64)
+    tiles = [
+        (tile.size, int(tile.sum()), int(np.square(tile).sum()))
+        for row in np.array_split(edges, _TILES)
+        for tile in np.array_split(row, _TILES, axis=1)
+        if tile.size
+    ]
+    count, total, squares = (sum(values) for values in zip(*tiles, strict=True))
+    return _variance(count, total, squares), max(_variance(*tile) for tile in tiles)
 
 
-def _variance(values: np.ndarray) -> float:
-    count, total, squares = values.size, int(values.sum()), int((values * values).sum())
+def _variance(count: int, total: int, squares: int) -> float:
     return round((count * squares - total * total) / (count * count), 3)
