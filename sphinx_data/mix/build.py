@@ -106,8 +106,8 @@ def build(
     """
     if recipe.merge_by and not materialise and not dry_run:
         raise UsageError(
-            f"{place}: merge_by: is {recipe.merge_by!r}, which joins samples while shards are made (--materialise); "
-            "a virtual mix points at samples as they are: leave merge_by out"
+            f"{place}: merge_by: is {recipe.merge_by!r}, which joins samples while shards are made; "
+            "give --materialise DIR, or leave merge_by out"
         )
     if expected is not None:
         sources, missing = finding.find_locked(expected, roots, place), list(expected.missing)

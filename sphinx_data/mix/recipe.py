@@ -2,6 +2,7 @@
 
 import os
 import re
+import site
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,7 +168,8 @@ def preset(name: str) -> str:
 def _preset_folders() -> list[Path]:
     """``recipes/mix`` of a checkout, and where an installed package keeps it."""
     checkout = Path(__file__).resolve().parents[2]
-    return [checkout / "recipes/mix", Path(sys.prefix) / "share/sphinx-data/recipes/mix"]
+    installed = (Path(prefix) / "share/sphinx-data/recipes/mix" for prefix in (sys.prefix, site.getuserbase()))
+    return [checkout / "recipes/mix", *installed]
 
 
 def _readable(message: str) -> str:
