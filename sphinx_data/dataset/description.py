@@ -122,6 +122,13 @@ def count_values(table: pa.Table, totals: dict[str, dict[str, int]]) -> None:
 
 def complete(directory: str, *, name: str, builder: str, parameters: Mapping[str, Any], parts: int) -> Description:
     """Describe a dataset whose `parts` parts are all committed, and write ``dataset.json``."""
+    description = describe(directory, name=name, builder=builder, parameters=parameters, parts=parts)
+    store(directory, description)
+    return description
+
+
+def describe(directory: str, *, name: str, builder: str, parameters: Mapping[str, Any], parts: int) -> Description:
+    """What the tables of `parts` committed parts say of their dataset."""
     counts: dict[str, dict[str, int]] = {}
     rules: dict[str, int] = {}
     infos: list[PartInfo] = []
@@ -144,10 +151,8 @@ def complete(directory: str, *, name: str, builder: str, parameters: Mapping[str
         contents.append(hash_array(table["content"]))
         images += pc.sum(table["num_images"]).as_py() or 0
         count_values(table, counts)
-    description = Description(
+    return Description(
         name=name, fingerprint=fingerprint(contents), builder=builder, parameters=dict(parameters),
         samples=sum(info.rows for info in infos), images=images, rejects=sum(rules.values()), counts=counts,
         rejects_by_rule=rules, parts=tuple(infos), shards=tuple(shards),
     )  # fmt: skip
-    store(directory, description)
-    return description

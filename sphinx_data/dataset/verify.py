@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from sphinx_data import storage
 from sphinx_data.dataset import columns, layout, tables, tar, writer
-from sphinx_data.dataset.description import PartInfo, Stored, fingerprint, hash_array
+from sphinx_data.dataset.description import PartInfo, Stored, describe, fingerprint, hash_array
 from sphinx_data.dataset.reader import Dataset, content_hash
 from sphinx_data.errors import InputError, InvalidSample
 from sphinx_data.sample import Struct, decode, problems
@@ -51,10 +52,57 @@ def verify(dataset: Dataset) -> Iterator[Finding]:
     if complete and fingerprint(contents) != description.fingerprint:
         detail = "the fingerprint of the samples is not the one in dataset.json"
         yield Finding(file=layout.DESCRIPTION, rule="fingerprint-differs", detail=detail)
+    if complete and not description.virtual:
+        yield from _description(dataset)
+    yield from _plan(dataset)
+    yield from _unknown(dataset)
     for name in columns.names(dataset):
         yield from (
             Finding(file=file, rule="column-disagrees", detail=detail) for file, detail in columns.check(dataset, name)
         )
+
+
+def _description(dataset: Dataset) -> Iterator[Finding]:
+    """Whether ``dataset.json`` counts what the tables hold."""
+    said = dataset.description
+    found = describe(
+        dataset.directory, name=said.name, builder=said.builder, parameters=said.parameters, parts=len(said.parts)
+    )
+    for field in said.__struct_fields__:
+        if field != "fingerprint" and getattr(said, field) != getattr(found, field):
+            detail = f"its {field} are not those of the tables"
+            yield Finding(file=layout.DESCRIPTION, rule="description-disagrees", detail=detail)
+
+
+def _plan(dataset: Dataset) -> Iterator[Finding]:
+    """Whether ``plan.json``, where there is one, can be read and is of the same build."""
+    place = storage.join(dataset.directory, layout.PLAN)
+    if not storage.exists(place):
+        return
+    try:
+        plan = msgspec.json.decode(storage.read_bytes(place), type=dict[str, Any])
+    except (InputError, msgspec.MsgspecError) as error:
+        yield Finding(file=layout.PLAN, rule="plan-damaged", detail=str(error))
+        return
+    said = dataset.description
+    shared = ("builder",) if said.virtual else ("builder", "name", "parameters")
+    for field in shared:
+        if plan.get(field) != getattr(said, field):
+            detail = f"its {field} is {plan.get(field)!r}, dataset.json says {getattr(said, field)!r}"
+            yield Finding(file=layout.PLAN, rule="plan-disagrees", detail=detail)
+
+
+def _unknown(dataset: Dataset) -> Iterator[Finding]:
+    """Files between the parts that ``dataset.json`` does not name: other builds', or whoever put them there."""
+    said = dataset.description
+    known = {stored.name for part in said.parts for stored in part.tables} | {shard.name for shard in said.shards}
+    for folder in ("shards", "index", "rejects", "rows"):
+        place = storage.join(dataset.directory, folder)
+        if not storage.exists(place):
+            continue
+        for name, _ in storage.list_files(place):
+            if f"{folder}/{name}" not in known:
+                yield Finding(file=f"{folder}/{name}", rule="file-unknown", detail="dataset.json does not name it")
 
 
 def _tables(dataset: Dataset, part: PartInfo) -> Iterator[Finding]:

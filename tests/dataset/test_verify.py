@@ -133,3 +133,58 @@ def test_a_virtual_dataset_is_verified_against_its_sources(make_dataset, tmp_pat
     assert findings(tmp_path / "m/holdout") == {}
     flip(tmp_path / "m/rows/000000.parquet", 40)
     assert findings(tmp_path / "m")["bytes-differ"]
+
+
+def test_a_description_that_miscounts_is_found(place):
+    said = msgspec.json.decode((place / "dataset.json").read_bytes())
+    for change in ({"images": 21}, {"rejects": 1}, {"counts": said["counts"] | {"domain": {"vision": 25}}}):
+        (place / "dataset.json").write_bytes(msgspec.json.encode(said | change))
+        assert findings(place)["description-disagrees"] == [
+            f"dataset.json: its {next(iter(change))} are not those of the tables"
+        ]
+
+
+def test_files_between_the_parts_that_nobody_named_are_found(place):
+    for name in ("shards/000009-00.tar", "index/000009.parquet", "rejects/x"):
+        (place / name).write_bytes(b"x")
+        assert findings(place) == {"file-unknown": [f"{name}: dataset.json does not name it"]}
+        (place / name).unlink()
+
+
+def test_a_plan_that_is_damaged_or_of_another_build_is_found(place):
+    said = msgspec.json.decode((place / "dataset.json").read_bytes())
+    plan = {key: said[key] for key in ("builder", "name", "parameters")}
+    (place / "plan.json").write_bytes(msgspec.json.encode(plan))
+    assert findings(place) == {}
+    (place / "plan.json").write_bytes(msgspec.json.encode(plan)[:-3])
+    assert "plan-damaged" in findings(place)
+    (place / "plan.json").write_bytes(msgspec.json.encode(plan | {"parameters": {"seed": 9}}))
+    assert "plan-disagrees" in findings(place)
+
+
+def test_a_mix_is_verified_with_its_lock_and_holdout(make_dataset, tmp_path):
+    from click.testing import CliRunner
+
+    from sphinx_data.cli.verify import command
+    from sphinx_data.mix import build, recipe
+
+    make_dataset("a", pictures=40)
+    made = recipe.check({"name": "m", "sources": [{"dataset": "a"}], "holdout": 0.3}, "r.yaml")
+    build.build(made, str(tmp_path / "m"), {"": str(tmp_path)}, "r.yaml")
+
+    def rules() -> set[str]:
+        done = CliRunner().invoke(command, [str(tmp_path / "m"), "--json"], standalone_mode=False)
+        return {msgspec.json.decode(line)["rule"] for line in done.stdout.splitlines() if line.startswith("{")}
+
+    assert rules() == set()
+    for name, found in (
+        ("mix.lock.json", "lock-damaged"),
+        ("holdout/dataset.json", "file-missing"),
+        ("holdout/rows/000000.parquet", "size-differs"),
+    ):
+        path = tmp_path / "m" / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        assert found in rules(), name
+        path.write_bytes(whole)
+    assert rules() == set()
