@@ -49,10 +49,17 @@ class Stored:
         return found
 
     def examples(self, rows: range | Rows, pictures: bool) -> Iterator[Example]:
-        """The samples at `rows`; without `pictures` only their JSON is read."""
+        """The samples at `rows`; without `pictures` only their JSON is read.
+
+        Datasets are opened anew, because one that is open keeps the places of all rows that it ever gave.
+        """
+        fresh: dict[int, Dataset] = {}
         for row in rows:
             number = int(np.searchsorted(self._starts, row, side="right")) - 1
-            dataset, at = self.datasets[number], int(row - self._starts[number])
+            if number not in fresh:
+                known = self.datasets[number]
+                fresh[number] = Dataset(known.directory, known.description)
+            dataset, at = fresh[number], int(row - self._starts[number])
             yield dataset[at] if pictures else _Words(dataset, at)
 
 
