@@ -1,9 +1,11 @@
 """Our shards in the hands of other readers."""
 
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +44,44 @@ def test_the_data_half_never_imports_torch(make_dataset):
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.heavy
+def test_megatron_energon_prepares_and_loads_every_sample(make_dataset, tmp_path):
+    """Energon brings torch of its own choice, so it is no dependency; the test runs where somebody has installed it."""
+    pytest.importorskip("megatron.energon")
+    place = make_dataset("a", pictures=30, texts=0)
+    shards = tmp_path / "shards"
+    shutil.copytree(f"{place}/shards", shards)
+    prepare = [Path(sys.executable).with_name("energon"), "prepare", shards, "--non-interactive", "--num-workers", "1"]
+    subprocess.run(
+        [*map(str, prepare), "--split-parts", r"train:.*\.tar", "--sample-type", "CrudeWebdataset"], check=True,
+        capture_output=True,
+    )  # fmt: skip
+    code = f"""
+import json
+import shutil
+from megatron.energon import (
+    Cooker, DefaultTaskEncoder, TextSample, WorkerConfig, basic_sample_keys, get_loader, get_train_dataset, stateless
+)
+
+@stateless
+def cook(sample):
+    name, picture = json.loads(sample["json"])["id"], sample["0.png"]
+    return TextSample(**basic_sample_keys(sample), text=name + " " + str(len(picture)))
+
+class Encoder(DefaultTaskEncoder):
+    decoder = None
+    cookers = [Cooker(cook)]
+    def batch(self, samples):
+        return samples
+
+data = get_train_dataset(
+    {str(shards)!r}, batch_size=1, shuffle_buffer_size=None, max_samples_per_sequence=None, repeat=False,
+    worker_config=WorkerConfig(rank=0, world_size=1, num_workers=0), task_encoder=Encoder(),
+)
+print(json.dumps([sample.text for batch in get_loader(data) for sample in batch]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    expected = [f"{example.sample.id} {len(example.images[0])}" for example in open_dataset(place)]
+    assert sorted(json.loads(done.stdout.splitlines()[-1])) == sorted(expected)
