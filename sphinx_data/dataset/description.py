@@ -84,7 +84,7 @@ def load(directory: str) -> Description:
         if found.get("format") != layout.FORMAT:
             raise InputError(f"{place}: format is {found.get('format')!r}, this version reads {layout.FORMAT!r}")
         return msgspec.convert(found, Description)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError) as error:
         raise InputError(f"{place}: damaged ({error})") from None
 
 

@@ -81,7 +81,7 @@ def _plan(dataset: Dataset) -> Iterator[Finding]:
         return
     try:
         plan = msgspec.json.decode(storage.read_bytes(place), type=dict[str, Any])
-    except (InputError, msgspec.MsgspecError) as error:
+    except (InputError, msgspec.MsgspecError, UnicodeError) as error:
         yield Finding(file=layout.PLAN, rule="plan-damaged", detail=str(error))
         return
     said = dataset.description

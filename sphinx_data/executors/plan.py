@@ -123,7 +123,7 @@ def load(directory: str) -> Plan:
     place = storage.join(directory, layout.PLAN)
     try:
         return msgspec.json.decode(storage.read_bytes(place), type=Plan)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError) as error:
         raise InputError(f"{place}: damaged ({error}); delete the folder and build it again") from None
 
 

@@ -93,7 +93,7 @@ def _lock(dataset: Dataset) -> _Lock | None:
         return None
     try:
         return msgspec.json.decode(storage.read_bytes(place), type=_Lock)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError) as error:
         raise InputError(f"{place}: is not a mix lock ({error})") from None
 
 

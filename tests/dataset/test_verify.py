@@ -188,3 +188,13 @@ def test_a_mix_is_verified_with_its_lock_and_holdout(make_dataset, tmp_path):
         assert found in rules(), name
         path.write_bytes(whole)
     assert rules() == set()
+
+
+def test_bytes_that_are_not_utf8_are_damage_not_an_internal_error(place):
+    description, plan = place / "dataset.json", place / "plan.json"
+    plan.write_bytes(b'{"builder": "\xe9"}')
+    assert "plan-damaged" in findings(place)
+    plan.unlink()
+    description.write_bytes(description.read_bytes().replace(b'"name"', b'"n\xe9me"', 1))
+    with pytest.raises(InputError, match=r"dataset.json: damaged"):
+        open_dataset(str(place))

@@ -178,3 +178,10 @@ def test_a_folder_that_is_not_there_cannot_be_listed(tmp_path):
 def test_a_key_below_a_value_is_refused_by_name(signs):
     status, said = run("build-ocr", "signs", "--out", "out", "--set", "split.x=3", cwd=signs)
     assert (status, "split is one value" in said) == (2, True)
+
+
+def test_a_plan_whose_bytes_are_not_utf8_is_damaged(signs):
+    (signs / "out").mkdir()
+    (signs / "out/plan.json").write_bytes(b'{"builder": "\xe9"}')
+    status, said = run("convert", "signs", "--format", "imagefolder", "--out", "out", cwd=signs)
+    assert (status, "plan.json: damaged" in said) == (3, True)
