@@ -94,10 +94,12 @@ def prepare(directory: str, *, overwrite: bool = False, reads: Iterable[str] = (
         return
     if not storage.local(directory).is_dir():
         raise UsageError(f"{directory}: is a file; --out names a folder")
+    # listed before the plan is looked for: another process may be planning here, and its records come before its plan
+    others = next((name for name, _ in storage.list_files(directory) if name != layout.RECORDS), None)
     ours = storage.exists(storage.join(directory, layout.PLAN)) or storage.exists(
         storage.join(directory, layout.DESCRIPTION)
     )
-    if not ours and next(storage.list_files(directory), None):
+    if not ours and others:
         raise UsageError(f"{directory}: holds files that are not a dataset; use an empty --out")
     if overwrite and ours:
         whole = os.path.realpath(directory)

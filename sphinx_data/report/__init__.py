@@ -50,10 +50,7 @@ def report(
     shown = list(load_cards(below, choose(below, examples, seed)))
     html = render_page(dataset.description, summary, shown)
     kept = storage.exists(card) and MARK.encode() not in storage.read_bytes(card)
-    try:
-        storage.write_atomic(place, html)
-        if not kept:
-            storage.write_atomic(card, data_card(dataset.description, summary))
-    except OSError as error:
-        raise UsageError(f"report: {place} cannot be written ({error.strerror}); give --out FILE") from None
+    storage.write_atomic(place, html)
+    if not kept:
+        storage.write_atomic(card, data_card(dataset.description, summary))
     return Written(summary, len(shown), place, None if kept else card, len(html))

@@ -42,7 +42,7 @@ def test_a_card_that_somebody_wrote_is_left_alone(make_dataset, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_said_with_the_mend(make_dataset, tmp_path):
     place = make_dataset("a")
-    with pytest.raises(UsageError, match="give --out FILE"):
+    with pytest.raises(UsageError, match="cannot be written"):
         report(open_dataset(place), out=f"{place}/dataset.json/report.html")
 
 
