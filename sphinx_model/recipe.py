@@ -72,6 +72,10 @@ def load(place: str, overrides: tuple[str, ...] = ()) -> TrainRecipe:
         raise UsageError(f"{place}: is not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(raw, dict):
         raise UsageError(f"{place}: holds no keys; a recipe needs at least model, data and out")
+    given = {override.partition("=")[0] for override in overrides}
+    for one, other in (("steps", "epochs"), ("epochs", "steps")):
+        if one in given and other not in given:  # asking for one is asking for it instead of the recipe's other
+            raw.pop(other, None)
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:

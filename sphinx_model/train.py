@@ -35,13 +35,16 @@ def train(recipe: "TrainRecipe") -> Path:
 
     from sphinx_data.dataset.reader import open_dataset
     from sphinx_data.dialects import dialect
+    from sphinx_data.errors import UsageError
     from sphinx_model import checkpoint, evaluate, lengths, packed_attention, packing, report, start
     from sphinx_model.loader import BadSamples, PackDataset
     from sphinx_model.metrics import Metrics
 
+    out = Path(recipe.out)
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"out: {out} is a file; name a folder for the run")
     form, dataset = dialect(recipe.dialect), open_dataset(recipe.data, recipe.roots)
     held = open_dataset(recipe.holdout, recipe.roots) if recipe.holdout is not None else None
-    out = Path(recipe.out)
     model, processor = start.load(recipe.model, dataset, recipe.seed, out)
     measured = lengths.measure(dataset, processor, form)
     plan = packing.plan(dataset, measured, recipe.pack.tokens, recipe.pack.views, str(out / "plans"), recipe.seed)

@@ -56,7 +56,11 @@ def command(
 
         if not 0 <= number < len(example.images):
             raise UsageError(f"inspect: --number {number}: the sample has {len(example.images)} images")
-        draw_regions(example.image(number), example.sample.regions, number).save(picture)
+        drawn = draw_regions(example.image(number), example.sample.regions, number)
+        try:
+            drawn.save(picture)
+        except (OSError, ValueError) as error:  # Pillow's word for an ending it does not know is a ValueError
+            raise UsageError(f"inspect: --image {picture}: cannot be written ({error})") from None
 
 
 def _show_seen(

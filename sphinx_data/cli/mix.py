@@ -49,7 +49,12 @@ def command(
     place = locked or preset(str(recipe))
     wanted = expected.recipe if expected else load(place)
     target = os.path.abspath(out or ".")
-    kept = None if dry_run else _prepare(target, materialise, overwrite)
+    if overwrite and not dry_run:  # nothing is deleted for a mix that cannot be made
+        build.build(wanted, target, root, place, expected, present=present, materialise=True, dry_run=True)
+        reads = find.directories(wanted, root, place, expected, present)
+    else:
+        reads = []
+    kept = None if dry_run else _prepare(target, materialise, overwrite, reads)
     if dry_run and not present and expected is None:
         present = _tell_missing(find.missing(wanted, root))
     made = build.build(
@@ -84,10 +89,10 @@ def _check(
         raise UsageError(f"mix: --out and --materialise are both {out}; the shards need a folder of their own")
 
 
-def _prepare(target: str, materialise: str | None, overwrite: bool) -> "Lock | None":
+def _prepare(target: str, materialise: str | None, overwrite: bool, reads: list[str]) -> "Lock | None":
     """Make sure that both folders may be written; returns the lock of a mix that is there and that shards go on with.
 
-    Raises UsageError for what is complete already.
+    Raises UsageError for what is complete already, and for overwriting one of `reads`, the datasets that are mixed.
     """
     import os
 
@@ -100,7 +105,7 @@ def _prepare(target: str, materialise: str | None, overwrite: bool) -> "Lock | N
         prepare(os.path.abspath(materialise))
         if all(storage.exists(storage.join(target, name)) for name in (layout.DESCRIPTION, lock.FILE)):
             return lock.load(storage.join(target, lock.FILE))
-    prepare(target, overwrite=overwrite)
+    prepare(target, overwrite=overwrite, reads=reads)
     return None
 
 

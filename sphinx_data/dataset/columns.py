@@ -159,5 +159,5 @@ def _info(folder: str, name: str) -> ColumnInfo:
     place = storage.join(folder, f"{name}.json")
     try:
         return msgspec.json.decode(storage.read_bytes(place), type=ColumnInfo)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError) as error:
         raise InputError(f"{place}: damaged ({error})") from None

@@ -58,6 +58,19 @@ def find(recipe: Recipe, roots: Mapping[str, str], place: str, present: bool = F
     return found, [leaf.source.dataset for leaf in missing]
 
 
+def directories(
+    recipe: Recipe, roots: Mapping[str, str], place: str, expected: Lock | None = None, present: bool = False
+) -> list[str]:
+    """Every directory that a mix of this recipe, or of this lock, would read: its sources and what those point into."""
+    sources = find_locked(expected, roots, place) if expected else find(recipe, roots, place, present)[0]
+    waiting, found = [source.dataset for source in sources], list[str]()
+    while waiting:
+        dataset = waiting.pop()
+        found.append(dataset.directory)
+        waiting += dataset.sources
+    return found
+
+
 def _places(leaf: Leaf, roots: Mapping[str, str]) -> list[str]:
     """Directories that a source names; none when it is not there."""
     at = _place(leaf, roots)

@@ -69,7 +69,7 @@ def load(place: str) -> Lock:
     """Read a lock. Raises InputError when it is missing or damaged."""
     try:
         found = msgspec.json.decode(storage.read_bytes(place), type=Lock)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError) as error:
         raise InputError(f"{place}: is not a mix lock ({error})") from None
     if (found.format, found.order) != (FORMAT, VERSION):
         raise InputError(f"{place}: is {found.format} of {found.order}; this version reads {FORMAT} of {VERSION}")

@@ -149,6 +149,14 @@ def test_what_is_wrong_is_one_sentence_and_a_status(arguments, status, message, 
     assert not (tmp_path / "out/dataset.json").exists()
 
 
+@pytest.mark.parametrize("name", ["nowhere/out.png", "out.nonsense"])
+def test_a_picture_that_cannot_be_written_is_one_sentence(signs, tmp_path, name):
+    code, _, err = run("inspect", signs, "--row", 0, "--image", tmp_path / name)
+    assert code == 2
+    assert "cannot be written" in err
+    assert len(err.splitlines()) == 1
+
+
 def test_an_unknown_sample_is_named(signs):
     code, _, err = run("inspect", signs, "no/such")
     assert code == 2

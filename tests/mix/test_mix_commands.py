@@ -200,3 +200,18 @@ def test_inspect_refuses_in_one_sentence(data, run, tmp_path, arguments, message
     assert status == 2
     assert message in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_overwriting_never_deletes_what_is_mixed_nor_a_mix_for_nothing(run, make_dataset, tmp_path):
+    make_dataset("a")
+    make_dataset("b")
+    recipe = tmp_path / "mix.yaml"
+    recipe.write_text("name: m\nsources: [{dataset: a}, {dataset: b}]\n")
+    status, _, err = run("mix", recipe, "--root", tmp_path, "--out", tmp_path / "a", "--overwrite")
+    assert (status, "--overwrite would delete" in err) == (2, True)
+    assert len(open_dataset(str(tmp_path / "a"))) == 25
+    assert run("mix", recipe, "--root", tmp_path, "--out", tmp_path / "m")[0] == 0
+    recipe.write_text("name: m\nsources: [{dataset: a, where: 'nonsense = 1'}]\n")
+    status, _, err = run("mix", recipe, "--root", tmp_path, "--out", tmp_path / "m", "--overwrite")
+    assert (status, "nonsense" in err) == (2, True)
+    assert len(open_dataset(str(tmp_path / "m"))) == 50

@@ -22,7 +22,7 @@ from sphinx_model import recipe as recipes
         ({}, ["steps.x=1"], 2, "steps.x=1: steps is a value in the recipe, not a group of keys"),
         ({}, ["steps=[1"], 2, "steps=[1: the value is not YAML"),
         ({"out": None}, [], 2, "recipe.yaml: Object missing required field `out`"),
-        ({}, ["epochs=1"], 2, "give steps or epochs, one of them (steps=2, epochs=1.0)"),
+        ({}, ["epochs=1", "steps=2"], 2, "give steps or epochs, one of them (steps=2, epochs=1.0)"),
         ({"steps": None}, [], 2, "give steps or epochs, one of them (steps=None, epochs=None)"),
         ({}, ["pack.micro_batch=3"], 2, "pack.batch: 2 packs cannot be cut into micro-batches of 3"),
         ({}, ["model=nix"], 2, "model: 'nix' is neither a preset (nano) nor a directory"),
