@@ -17,7 +17,7 @@ from common import samples
 from sphinx_data import DatasetWriter
 from sphinx_data.cli import group
 
-COUNT = 10_000  # samples of each of two datasets, 60 kB each
+COUNT = 30_000  # samples of each of two datasets, 60 kB each
 
 
 def main() -> None:

@@ -144,7 +144,7 @@ class _Shard:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        self._storing.append(self._thread.submit(self._store, b"".join(self._chunks)))
+        self._storing.append(self._thread.submit(self._store, self._chunks))
         self._chunks, self._collected = [], 0
         self._finish(_CHUNKS_AHEAD)
 
@@ -153,9 +153,10 @@ class _Shard:
         while len(self._storing) > most:
             self._storing.popleft().result()
 
-    def _store(self, data: bytes) -> None:
-        self._file.write(data)
-        self._hash.update(data)
+    def _store(self, chunks: list[bytes | memoryview]) -> None:
+        self._file.write_all(chunks)
+        for chunk in chunks:
+            self._hash.update(chunk)
 
 
 def describe(sample: Sample) -> dict[str, Any]:

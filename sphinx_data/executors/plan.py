@@ -19,7 +19,7 @@ from sphinx_data.errors import InputError, UsageError
 from sphinx_data.sample import Struct
 
 _LENGTH = struct.Struct("<I")
-PARTS = 64  # parts that a set is cut into where no limit asks for more
+PARTS = 32  # parts that a set is cut into where no limit asks for more
 PART_RECORDS = 8192
 PART_BYTES = 256 << 20  # of input media: the work that a kill can cost
 SMALLEST_PART = 128 << 10
