@@ -1,11 +1,9 @@
-"""A client of OpenAI-compatible servers, and the record that keeps their answers.
+"""A client of OpenAI-compatible servers; `sphinx_data.answers` keeps what they say.
 
-The record is asked first: what was answered once is never asked again, so that whatever is built from answers can be
-built again without a network. Keys come from the environment, go out as a Bearer header and nowhere else.
+Keys come from the environment, go out as a Bearer header and nowhere else.
 """
 
 import email.utils
-import fcntl
 import os
 import random
 import ssl
@@ -14,15 +12,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from http.client import HTTPException
 from typing import Any
 
 import msgspec
 import xxhash
 
-from sphinx_data import storage
 from sphinx_data.errors import InputError, UsageError
 
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
@@ -185,7 +180,9 @@ class Client:
             if time.monotonic() > until:
                 raise TimeoutError
             if len(found) > _LARGEST:
-                raise InputError(f"{self.base}: answers more than {_LARGEST >> 20} MiB; is it an OpenAI-compatible server?")
+                raise InputError(
+                    f"{self.base}: answers more than {_LARGEST >> 20} MiB; is it an OpenAI-compatible server?"
+                )
         return bytes(found)
 
     def _unreached(self, reason: object) -> Exception:
@@ -268,7 +265,7 @@ def _answer(body: bytes) -> Answer:
         found = msgspec.json.decode(body)
         choice, usage = found["choices"][0], found.get("usage") or {}
         text, finish = choice["message"].get("content") or "", choice.get("finish_reason") or "stop"
-        tokens = [int(usage.get(f"{name}_tokens") or 0) for name in ("prompt", "completion")]
-        return msgspec.convert(Answer(text, tokens[0], tokens[1], finish), Answer, from_attributes=True)
+        tokens = {f"{name}_tokens": int(usage.get(f"{name}_tokens") or 0) for name in ("prompt", "completion")}
+        return msgspec.convert({"text": text, "finish": finish} | tokens, Answer)
     except (msgspec.MsgspecError, UnicodeError, LookupError, TypeError, AttributeError, ValueError):
         raise _Again("a cut answer or none of a chat completion") from None

@@ -51,4 +51,9 @@ def text(description: dict[str, Any]) -> str:
             facts = "  ".join(f"{key} {values[key]:<9.6g}" for key in _SHARES if key in values)
         nulls = f"  null {values['null']:,}" if values["null"] else ""
         lines.append(f"  {name:<14} {facts.rstrip()}{nulls}")
+    if asked := description.get("answers"):
+        lines.append(
+            f"  {asked['asked']:,} requests, {asked['prompt_tokens']:,} tokens read and {asked['completion_tokens']:,} "
+            f"written, {asked['recorded']:,} answers from the record"
+        )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Measures ready to run: those of `sphinx_data.curate.measures` and any user function."""
+"""Measures ready to run: those of `sphinx_data.curate.measures`, ratings, and any user function."""
 
 import importlib
 import math
@@ -14,6 +14,8 @@ import xxhash
 
 from sphinx_data import __version__, storage
 from sphinx_data.curate import measures
+from sphinx_data.curate.prompt import Unrated
+from sphinx_data.curate.rate import Rating
 from sphinx_data.dataset import tables
 from sphinx_data.dataset.reader import Example
 from sphinx_data.errors import SphinxError, UsageError
@@ -28,11 +30,12 @@ class Unfit(ValueError):
 
 
 class Wanted(NamedTuple):
-    """A column to make; it crosses processes."""
+    """A column to make; without a rating it crosses processes."""
 
     column: str
     function: str | None = None  # package.module:name; None: the measure of the column's name
     schema: pa.Schema | None = None  # of a function, once it is known
+    rating: Rating | None = None  # instead of both: a model that is asked, by threads of one process
 
 
 class Measure(NamedTuple):
@@ -44,24 +47,29 @@ class Measure(NamedTuple):
     pictures: bool  # whether it looks at pixels
     foreign: bool  # a user's function: whatever it raises is counted and the row is null
     parameters: dict[str, Any]
+    rating: Rating | None = None
+    otherwise: dict[str, Any] = {}  # the values of a sample that could not be measured
 
-    def row(self, example: Example, failed: dict[str, int]) -> tuple[dict[str, Any], str]:
-        """The values of a sample and why there are none; failures are counted by their kind."""
+    def row(self, example: Example) -> tuple[dict[str, Any], str, str]:
+        """The values of a sample; where it fails the kind of failure and a sentence."""
         try:
             values = self.function(example) or {}
-            return (_conform(values, self.schema) if self.foreign else dict(values)), ""
-        except DamagedImage as error:
+            return (_conform(values, self.schema) if self.foreign else dict(values)), "", ""
+        except (DamagedImage, Unrated) as error:
             kind, why = error.rule, error.detail
         except Exception as error:
             if not self.foreign or isinstance(error, SphinxError):
                 raise
             kind, why = type(error).__name__, f"{type(error).__name__}: {error}"
-        failed[kind] = failed.get(kind, 0) + 1
-        return {}, why
+        return dict(self.otherwise), kind, why
 
 
 def prepare(wanted: Wanted) -> Measure:
     """Load a measure. Raises UsageError for an unknown one, or a function that cannot be imported."""
+    if (rating := wanted.rating) is not None:
+        schema, otherwise = rating.prompt.arrow(), rating.prompt.defaults()
+        pictures = rating.images
+        return Measure(wanted.column, schema, rating.rate, pictures, False, rating.parameters, rating, otherwise)
     if wanted.function is None:
         module = measures.load(wanted.column)
         parameters = {"measure": wanted.column, "code": __version__}

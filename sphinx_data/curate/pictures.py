@@ -1,5 +1,6 @@
 """Pixels for measures: decoded once a sample, however many measures look at them."""
 
+import threading
 import warnings
 
 import cv2
@@ -15,19 +16,22 @@ SIDE = 512  # pixels of the longer side that pictures are measured at
 Pixels = NDArray[np.uint8]  # [H, W, 3], red, green, blue
 
 
-class _Last:
-    """The sample that was decoded last."""
+class _Last(threading.local):
+    """The sample that this thread decoded last."""
 
     example: Example | None = None
     pixels: tuple[Pixels, ...] = ()
 
 
+_last = _Last()
+
+
 def pictures(example: Example) -> tuple[Pixels, ...]:
     """The pictures of a sample at a longer side of `SIDE` pixels. Raises DamagedImage."""
-    if _Last.example is not example:
-        _Last.pixels = tuple(_fit(_decode(example, number)) for number in range(len(example.images)))
-        _Last.example = example
-    return _Last.pixels
+    if _last.example is not example:
+        _last.pixels = tuple(_fit(_decode(example, number)) for number in range(len(example.images)))
+        _last.example = example
+    return _last.pixels
 
 
 def grey(pixels: Pixels) -> Pixels:

@@ -4,11 +4,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sphinx_data.curate.rows import Chunk, Stored
 from sphinx_data.dataset.reader import open_dataset
@@ -17,6 +18,8 @@ from sphinx_data.errors import InputError
 if TYPE_CHECKING:
     from sphinx_data.curate.run import Done, Work
 
+T = TypeVar("T")
+R = TypeVar("R")
 Job = tuple[Chunk, list[int]]  # and the numbers of the columns that lack it
 
 
@@ -51,6 +54,32 @@ def run(work: "Work", stored: Stored, jobs: list[Job], workers: int) -> Iterator
     finally:
         leash.close()
         pool.shutdown(cancel_futures=True)
+
+
+def in_order(
+    function: Callable[[T], R], items: Iterable[T], threads: int, stops: Sequence[Callable[[], None]] = ()
+) -> Iterator[R]:
+    """The function's results by so many threads, in the order of the items, of which few are held at a time.
+
+    `stops` are called before an error leaves, so that threads that wait for something are not waited for.
+    """
+    if threads <= 1:
+        yield from map(function, items)
+        return
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(threads) as executor:
+        try:
+            for item in items:
+                waiting.append(executor.submit(function, item))
+                if len(waiting) >= 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BaseException:
+            for stop in stops:
+                stop()
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _begin(held: Connection, work: "Work") -> None:

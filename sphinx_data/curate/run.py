@@ -8,6 +8,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -20,7 +21,7 @@ from sphinx_data.curate.measure import Measure, Wanted, infer, prepare
 from sphinx_data.curate.rows import DISTINCT, Chunk, Rows, Stored, chunks
 from sphinx_data.dataset import columns, tables
 from sphinx_data.dataset.columns import ColumnInfo
-from sphinx_data.dataset.reader import Dataset, open_dataset
+from sphinx_data.dataset.reader import Dataset, Example, open_dataset
 from sphinx_data.errors import InputError, SphinxError, UsageError
 from sphinx_data.executors.progress import Progress
 
@@ -59,7 +60,7 @@ def run(
         wanted: the columns to make.
         roots: where sources of a virtual dataset lie, as for `open_dataset`.
         place: the folder of columns, ``DIR/columns`` by default.
-        workers: processes; they never change the result.
+        workers: processes; they never change the result. A rating has threads instead and keeps to this process.
         force: make columns again that are there.
 
     Raises UsageError for a column that is there and was made otherwise, or for other data.
@@ -67,6 +68,8 @@ def run(
     dataset = open_dataset(directory, roots)
     folder = columns.folder_of(dataset, place)
     _writable(folder)
+    if any(want.rating for want in wanted):
+        workers = 1
     if force:
         for want in wanted:
             storage.remove(storage.join(folder, f"{want.column}.json"))
@@ -87,25 +90,37 @@ def measure_chunk(work: Work, stored: Stored, chunk: Chunk, numbers: Sequence[in
     """Measure a chunk for some of the columns and commit its tables; done twice, it gives the same bytes."""
     measures = [prepare(work.wanted[number]) for number in numbers]
     rows: list[list[dict[str, object]]] = [[] for _ in measures]
-    failed: list[dict[str, int]] = [{} for _ in measures]
+    failed: list[Counter[str]] = [Counter() for _ in measures]
     first: dict[str, str] = {}
-    for example in stored.examples(chunk.rows, any(measure.pictures for measure in measures)):
-        for measure, found, counts in zip(measures, rows, failed, strict=True):
-            try:
-                values, why = measure.row(example, counts)
-            except SphinxError:
-                raise
-            except Exception as error:
-                where = f"measure {measure.column}, sample {example.sample.id}"
-                raise RuntimeError(f"{where}: {type(error).__name__}: {error}") from error
+    examples = stored.examples(chunk.rows, any(measure.pictures for measure in measures))
+    ratings = [measure.rating for measure in measures if measure.rating is not None]
+    threads = max((rating.parallel for rating in ratings), default=1)
+    for looked in pool.in_order(partial(_look, measures), examples, threads, [r.record.stop for r in ratings]):
+        for measure, (values, kind, why), found, counts in zip(measures, looked, rows, failed, strict=True):
             found.append(values)
-            if why:
-                first.setdefault(measure.column, f"sample {example.sample.id!r}: {why}")
+            if kind:
+                counts[kind] += 1
+                first.setdefault(measure.column, why)
     for measure, found, counts in zip(measures, rows, failed, strict=True):
         facts = {"belongs": _belongs(measure, stored, chunk), "failed": _json(counts)}
         table = tables.from_rows(found, measure.schema)
         tables.write(storage.join(work.folder, chunk.file(measure.column)), table, facts)
     return Done(len(chunk.rows), sum(sum(counts.values()) for counts in failed), first)
+
+
+def _look(measures: Sequence[Measure], example: Example) -> list[tuple[dict[str, object], str, str]]:
+    """Per measure the values of a sample, the kind of failure and a sentence that names the sample."""
+    found = []
+    for measure in measures:
+        try:
+            values, kind, why = measure.row(example)
+        except SphinxError:
+            raise
+        except Exception as error:
+            where = f"measure {measure.column}, sample {example.sample.id}"
+            raise RuntimeError(f"{where}: {type(error).__name__}: {error}") from error
+        found.append((values, kind, f"sample {example.sample.id!r}: {why}" if kind else ""))
+    return found
 
 
 def _measure(
