@@ -47,7 +47,6 @@ class Measure(NamedTuple):
     pictures: bool  # whether it looks at pixels
     foreign: bool  # a user's function: whatever it raises is counted and the row is null
     parameters: dict[str, Any]
-    rating: Rating | None = None
     otherwise: dict[str, Any] = {}  # the values of a sample that could not be measured
 
     def row(self, example: Example) -> tuple[dict[str, Any], str, str]:
@@ -69,7 +68,7 @@ def prepare(wanted: Wanted) -> Measure:
     if (rating := wanted.rating) is not None:
         schema, otherwise = rating.prompt.arrow(), rating.prompt.defaults()
         pictures = rating.images
-        return Measure(wanted.column, schema, rating.rate, pictures, False, rating.parameters, rating, otherwise)
+        return Measure(wanted.column, schema, rating.rate, pictures, False, rating.parameters, otherwise)
     if wanted.function is None:
         module = measures.load(wanted.column)
         parameters = {"measure": wanted.column, "code": __version__}

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection, wait
@@ -37,6 +37,10 @@ def run(work: "Work", stored: Stored, jobs: list[Job], workers: int) -> Iterator
     """
     from sphinx_data.curate.run import measure_chunk
 
+    if work.ratings:
+        threads = work.threads if work.abreast else 1
+        yield from in_order(lambda job: measure_chunk(work, stored, *job), jobs, threads, work.stop)
+        return
     if workers <= 1 or len(jobs) <= 1:
         for chunk, numbers in jobs:
             yield measure_chunk(work, stored, chunk, numbers)
@@ -56,12 +60,10 @@ def run(work: "Work", stored: Stored, jobs: list[Job], workers: int) -> Iterator
         pool.shutdown(cancel_futures=True)
 
 
-def in_order(
-    function: Callable[[T], R], items: Iterable[T], threads: int, stops: Sequence[Callable[[], None]] = ()
-) -> Iterator[R]:
+def in_order(function: Callable[[T], R], items: Iterable[T], threads: int, stop: Callable[[], None]) -> Iterator[R]:
     """The function's results by so many threads, in the order of the items, of which few are held at a time.
 
-    `stops` are called before an error leaves, so that threads that wait for something are not waited for.
+    `stop` is called before an error leaves: it ends what the threads may be waiting for.
     """
     if threads <= 1:
         yield from map(function, items)
@@ -76,8 +78,7 @@ def in_order(
             while waiting:
                 yield waiting.popleft().result()
         except BaseException:
-            for stop in stops:
-                stop()
+            stop()
             executor.shutdown(wait=False, cancel_futures=True)
             raise
 

@@ -18,6 +18,7 @@ import xxhash
 from sphinx_data import storage
 from sphinx_data.curate import pool
 from sphinx_data.curate.measure import Measure, Wanted, infer, prepare
+from sphinx_data.curate.rate import Rating
 from sphinx_data.curate.rows import DISTINCT, Chunk, Rows, Stored, chunks
 from sphinx_data.dataset import columns, tables
 from sphinx_data.dataset.columns import ColumnInfo
@@ -25,6 +26,7 @@ from sphinx_data.dataset.reader import Dataset, Example, open_dataset
 from sphinx_data.errors import InputError, SphinxError, UsageError
 from sphinx_data.executors.progress import Progress
 
+_SMALL = 4  # rounds of requests; chunks that take fewer are rated side by side
 _OURS = re.compile(rf"({DISTINCT}/)?\d{{6}}\.parquet")
 
 
@@ -35,6 +37,22 @@ class Work(NamedTuple):
     roots: dict[str, str]
     folder: str  # of columns
     wanted: tuple[Wanted, ...]
+    abreast: bool = False  # ratings: the threads take a chunk each, for chunks are small, instead of a sample each
+
+    @property
+    def ratings(self) -> list[Rating]:
+        """The models that are asked."""
+        return [want.rating for want in self.wanted if want.rating is not None]
+
+    @property
+    def threads(self) -> int:
+        """How many requests ratings make at a time; 1 without any."""
+        return max((rating.parallel for rating in self.ratings), default=1)
+
+    def stop(self) -> None:
+        """End all waiting for models."""
+        for rating in self.ratings:
+            rating.record.stop()
 
 
 class Done(NamedTuple):
@@ -68,8 +86,6 @@ def run(
     dataset = open_dataset(directory, roots)
     folder = columns.folder_of(dataset, place)
     _writable(folder)
-    if any(want.rating for want in wanted):
-        workers = 1
     if force:
         for want in wanted:
             storage.remove(storage.join(folder, f"{want.column}.json"))
@@ -77,6 +93,9 @@ def run(
     stored = Stored(dataset)
     todo, inverse = chunks(dataset)
     work = Work(directory, roots or {}, folder, tuple(_with_schema(want, stored, todo) for want in wanted))
+    work = work._replace(
+        abreast=work.threads > 1 and sum(len(c.rows) for c in todo) < _SMALL * work.threads * len(todo)
+    )
     measures = [prepare(want) for want in work.wanted]
     missing = [number for number, measure in enumerate(measures) if not _complete(dataset, measure, place)]
     if missing:
@@ -93,9 +112,8 @@ def measure_chunk(work: Work, stored: Stored, chunk: Chunk, numbers: Sequence[in
     failed: list[Counter[str]] = [Counter() for _ in measures]
     first: dict[str, str] = {}
     examples = stored.examples(chunk.rows, any(measure.pictures for measure in measures))
-    ratings = [measure.rating for measure in measures if measure.rating is not None]
-    threads = max((rating.parallel for rating in ratings), default=1)
-    for looked in pool.in_order(partial(_look, measures), examples, threads, [r.record.stop for r in ratings]):
+    threads = 1 if work.abreast else work.threads
+    for looked in pool.in_order(partial(_look, measures), examples, threads, work.stop):
         for measure, (values, kind, why), found, counts in zip(measures, looked, rows, failed, strict=True):
             found.append(values)
             if kind:

@@ -97,6 +97,15 @@ def test_a_rating_is_a_column_that_a_mix_weighs_by(many, serve, tmp_path, capfd)
     assert len(open_dataset(str(tmp_path / "m"))) == 8 + 8 + 16
 
 
+@pytest.mark.parametrize("rows", [1, 40])
+def test_requests_go_out_in_parallel_whatever_the_parts(write, serve, rows):
+    place = write("texts", [None] * 40, rows)
+    server = serve(lambda body: Reply(good(number_of(body)), stall=0.1))
+    assert cli(group, rate(place, server, "--parallel", "10"), "x") == 0
+    assert min(late - early for early, late in zip(server.times, server.times[3:], strict=False)) < 0.1
+    assert values(place) == [1 + n % 5 for n in range(40)]
+
+
 def test_what_is_asked(many, serve):
     server = serve()
     assert cli(group, rate(many, server, "--parallel", "1"), "x") == 0
