@@ -7,8 +7,11 @@ Run: python benchmarks/read.py
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,6 +55,7 @@ def main() -> None:
             pipeline = webdataset.WebDataset(shards, shardshuffle=False)
             return sum(1 for _ in (pipeline.shuffle(buffer) if buffer else pipeline))
 
+        others = {**energon(place, shards), **hugging_face(shards)}
         found = rounds(
             {
                 "bare 1 MiB reads (the floor)": bare,
@@ -59,6 +63,7 @@ def main() -> None:
                 "sphinx_data fully shuffled": lambda: ours(shuffled),
                 "webdataset in order": lambda: theirs(0),
                 "webdataset shuffle(1000)": lambda: theirs(1000),
+                **others,
             },
             repeats=5,
         )
@@ -67,6 +72,59 @@ def main() -> None:
         decode(place / "jpeg")
     finally:
         shutil.rmtree(place)
+
+
+def energon(place: Path, shards: list[str]) -> dict[str, Callable[[], int]]:
+    """Megatron-Energon's loader in this process, undecoded, in order and with a buffer, where it is installed."""
+    try:
+        from megatron import energon
+    except ImportError:
+        print("megatron-energon is not installed")
+        return {}
+    folder = place / "energon"
+    folder.mkdir()
+    for shard in shards:
+        os.link(shard, folder / Path(shard).name)
+    command = [Path(sys.executable).with_name("energon"), "prepare", folder, "--non-interactive"]
+    command += ["--split-parts", r"train:.*\.tar", "--sample-type", "CrudeWebdataset"]
+    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+
+    @energon.stateless
+    def cook(sample: dict) -> energon.TextSample:
+        return energon.TextSample(**energon.basic_sample_keys(sample), text=sample["json"])
+
+    class Encoder(energon.DefaultTaskEncoder):
+        decoder = None
+        cookers = [energon.Cooker(cook)]
+
+        def batch(self, samples: list) -> list:
+            return samples
+
+    def run(buffer: int | None) -> int:
+        data = energon.get_train_dataset(
+            folder, batch_size=1, shuffle_buffer_size=buffer, max_samples_per_sequence=100 if buffer else None,
+            repeat=False, worker_config=energon.WorkerConfig(rank=0, world_size=1, num_workers=0),
+            task_encoder=Encoder(),
+        )  # fmt: skip
+        return sum(1 for _ in energon.get_loader(data))
+
+    return {"Energon in order": lambda: run(None), "Energon shuffle(1000)": lambda: run(1000)}
+
+
+def hugging_face(shards: list[str]) -> dict[str, Callable[[], int]]:
+    """Hugging Face datasets, streaming the same tars undecoded, where it is installed."""
+    try:
+        import datasets
+    except ImportError:
+        print("datasets is not installed")
+        return {}
+
+    def run(buffer: int) -> int:
+        data = datasets.load_dataset("webdataset", data_files=shards, split="train", streaming=True)
+        data = data.cast_column("0.jpg", datasets.Image(decode=False))
+        return sum(1 for _ in (data.shuffle(buffer_size=buffer, seed=0) if buffer else data))
+
+    return {"datasets streaming": lambda: run(0), "datasets shuffle(1000)": lambda: run(1000)}
 
 
 def decode(place: Path) -> None:

@@ -50,7 +50,8 @@ def test_a_run_stopped_in_any_way_gives_the_numbers_of_an_undisturbed_one(
     steps = len(read_lines(whole / "log.jsonl"))
     assert steps > 20
     chance = random.Random(time.time_ns())
-    first, second, third = sorted(chance.sample(range(2, steps - 2), 3))
+    # in the first half, so that a slow machine still hits a running process
+    first, second, third = sorted(chance.sample(range(2, steps // 2), 3))
     print(f"stopped at steps {first}, {second}, {third} of {steps}")
     assert stop_at(start_process(recipe), out, first, signal.SIGKILL)[0] == -signal.SIGKILL
     status, said = stop_at(start_process(recipe), out, second, signal.SIGTERM)
