@@ -1,4 +1,6 @@
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,10 @@ import pytest
 from sphinx_data import DatasetWriter
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# A shell that runs the tests in the background tells them to ignore SIGINT, and processes that they start would, too.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from samples import picture_sample, png, text_sample
 
