@@ -6,6 +6,7 @@ selections such as ``where: "commercial"``, not legal advice; an id that is not 
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 UNKNOWN = "unknown"
@@ -47,6 +48,11 @@ def allows(license_id: str) -> Allows:
 
 def combine(license_ids: Iterable[str | None]) -> Allows:
     """What a sample allows whose annotation and pictures carry these licences: all must allow it; None is skipped."""
+    return _combine(tuple(license_ids))
+
+
+@lru_cache(maxsize=1024)
+def _combine(license_ids: tuple[str | None, ...]) -> Allows:
     each = [allows(name) for name in license_ids if name is not None]
     return Allows(_all(x.commercial for x in each), _all(x.redistribute for x in each))
 

@@ -45,8 +45,8 @@ DOMAINS: tuple[str, ...] = get_args(Domain)
 SCHEMA_VERSION = "sphinx-sample/1"
 
 
-class Struct(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Base of all records: immutable, defaults left out of the JSON."""
+class Struct(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Base of all records: immutable, defaults left out of the JSON; nothing in one leads back to it."""
 
 
 class Image(Struct, frozen=True, kw_only=True):
@@ -162,15 +162,23 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder(Sample)
+_pack = msgspec.msgpack.Encoder().encode
+_check_types = msgspec.msgpack.Decoder(Sample).decode
 
 
 def encode(sample: Sample) -> bytes:
     """Canonical JSON: fields in schema order, defaults omitted, keys of `meta` sorted: equal samples, equal bytes.
 
-    The round trip turns integer coordinates into floats and checks every type. Raises InvalidSample with id and field.
+    The round trip turns integer coordinates into floats and checks every type; msgpack writes and reads no digits.
+    Raises InvalidSample with id and field.
     """
+    meta = sample.meta
     try:
-        return _encoder.encode(_decoder.decode(_encoder.encode(sample)))
+        if meta:  # may hold what only JSON makes plain: keys that are numbers, say
+            meta = msgspec.json.decode(_encoder.encode(meta))
+            sample = msgspec.structs.replace(sample, meta={})
+        checked = _check_types(_pack(sample))
+        return _encoder.encode(msgspec.structs.replace(checked, meta=meta) if meta else checked)
     except (msgspec.MsgspecError, UnicodeError, TypeError, ValueError) as error:
         raise InvalidSample(f"sample {sample.id!r}: {error}") from None
 
@@ -227,13 +235,16 @@ def problems(sample: Sample) -> list[Problem]:
         if image.width < 1 or image.height < 1:
             found.append(Problem(field=f"images[{index}]", message=f"size {image.width}x{image.height} is empty"))
     for index, region in enumerate(sample.regions):
-        found += (Problem(field=f"regions[{index}].{f}", message=m) for f, m in _region_problems(region, sample.images))
+        if not _is_plain(region, sample.images):
+            broken = _region_problems(region, sample.images)
+            found += (Problem(field=f"regions[{index}].{f}", message=m) for f, m in broken)
     for index, turn in enumerate(sample.messages):
         if not turn.content:
             found.append(Problem(field=f"messages[{index}].content", message="is empty"))
         for position, part in enumerate(turn.content):
-            where = f"messages[{index}].content[{position}]"
-            found += (Problem(field=where, message=m) for m in _part_problems(part, sample))
+            if type(part) is not TextPart:
+                where = f"messages[{index}].content[{position}]"
+                found += (Problem(field=where, message=m) for m in _part_problems(part, sample))
     return found
 
 
@@ -243,6 +254,23 @@ def _header_problems(sample: Sample) -> Iterator[Problem]:
             yield Problem(field=name, message="is empty")
     if not any(message.role == "assistant" for message in sample.messages):
         yield Problem(field="messages", message="has no assistant turn, so nothing can be learned from it")
+
+
+_NO_RARE = (None, None, None, None)
+
+
+def _is_plain(region: Region, images: tuple[Image, ...]) -> bool:
+    """Whether a region with a box, rings and a mask at most has no problem: the usual case, told at once."""
+    rare = (region.point, region.keypoints, region.mark, region.score)
+    if rare != _NO_RARE or not 0 <= region.image < len(images):
+        return False
+    image = images[region.image]
+    x0, y0, x1, y1 = region.box
+    if not (0 <= x0 <= x1 <= image.width and 0 <= y0 <= y1 <= image.height):
+        return False
+    if region.mask is not None and region.mask.size != (image.height, image.width):
+        return False
+    return all(len(r) >= 6 and not len(r) % 2 and _is_inside(r, image) for r in region.polygon or ())
 
 
 def _region_problems(region: Region, images: tuple[Image, ...]) -> Iterator[tuple[str, str]]:
@@ -277,9 +305,11 @@ def _region_problems(region: Region, images: tuple[Image, ...]) -> Iterator[tupl
 
 def _is_inside(ring: tuple[float, ...], image: Image) -> bool:
     """Whether a ring is finite and inside its image: the usual case, told without a look at every point."""
-    xs, ys = ring[::2], ring[1::2]
-    inside = min(xs) >= 0 and max(xs) <= image.width and min(ys) >= 0 and max(ys) <= image.height
-    return inside and math.isfinite(sum(ring))  # NaN hides from min and max, not from a sum
+    if not min(ring) >= 0 or not math.isfinite(sum(ring)):  # NaN hides from min and max, not from a sum
+        return False
+    if max(ring) <= min(image.width, image.height):
+        return True
+    return max(ring[::2]) <= image.width and max(ring[1::2]) <= image.height
 
 
 # What a region must carry to be written in a form; a point falls back on the middle of the box.

@@ -56,6 +56,18 @@ def read_bytes(place: str | Path) -> bytes:
         raise InputError(f"{place}: {error.strerror or error}") from None
 
 
+def read_known(place: str, size: int) -> bytes:
+    """A file that should have `size` bytes, with few system calls; what it really has. Raises OSError."""
+    descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(descriptor, size + 1)
+        while len(data) < size and (more := os.read(descriptor, size + 1 - len(data))):  # a signal, or over 2 GiB
+            data += more
+        return data
+    finally:
+        os.close(descriptor)
+
+
 def view(place: str | Path) -> memoryview:
     """A whole file as mapped memory, for files too large to hold. Raises InputError when it cannot be read."""
     try:

@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sphinx_data.convert._common import clean_text
-from sphinx_data.convert._groups import Groups
+from sphinx_data.convert._groups import Grouped, Groups
 from sphinx_data.convert._json_items import Item, JsonFile, entry_of, value
+from sphinx_data.convert._json_spans import Run
 from sphinx_data.errors import InputError
 from sphinx_data.licenses import from_coco
 from sphinx_data.phrasing import english
 from sphinx_data.sample import Reject, Struct
 
 _LAYOUT_CLASSES = 100
+_OTHER = 0xFFFFFFFF  # tag of a category that is not in the file's list
 COCO_LICENSE = "CC-BY-4.0"  # https://cocodataset.org/#termsofuse; LVIS has the same
 
 
@@ -50,6 +52,13 @@ class CocoFile:
                 raise InputError(f"{path}: is a list of results of a model; give the file of annotations")
             raise InputError(f"{path}: is not a JSON object with a list of images, as COCO's files are")
         self.categories = categories(self.items("categories"))
+        self._labels = [(category.name, category.stuff) for category in self.categories.values()]
+        self._numbers: dict[int | str | None, int] = {}  # of categories; 7 and "7" are one
+        for number, key in enumerate(self.categories):
+            if key is not None:
+                self._numbers[key] = number
+                if key.isdecimal() and str(int(key)) == key:
+                    self._numbers[int(key)] = number
         self.licenses = licenses(self.items("licenses"))
         offset, size = self._members.get("info", (0, 0))
         said = entry_of(self.file.read(offset, min(size, 1 << 16)))
@@ -72,23 +81,25 @@ class CocoFile:
         return self.file.children(self._members[name]) if name in self._members else iter(())
 
     def by_image(self) -> Groups:
-        """The annotations by the id of their picture; None for those without."""
+        """The annotations by the id of their picture; None for those without. Tags say which category they name."""
         groups = Groups(self.file)
-        for found in self.items("annotations"):
-            groups.add(image_of(found.raw), found)
+        for run in self.file.runs(self._members.get("annotations", (0, 0))):
+            found = _keys_of(run)
+            tags = [self._numbers.get(key.category_id, _OTHER) for key in found]
+            groups.extend([key.image_id for key in found], run.base + run.starts, run.ends - run.starts, tags)
         return groups
 
     def sorted_out(
-        self, annotations: list[tuple[int, bytes]], name: str, record: str | None
+        self, annotations: list[Grouped], name: str, record: str | None
     ) -> tuple[list[Annotation], list[Reject]]:
         """The annotations that have a category, and rejects of the others."""
         found, dropped = [], []
-        for position, raw in annotations:
-            category = _category(raw)
-            if category is not None and category in self.categories:
-                known = self.categories[category]
-                found.append(Annotation(label=known.name, raw=raw, stuff=known.stuff))
+        for position, raw, tag in annotations:
+            if tag != _OTHER:
+                label, stuff = self._labels[tag]
+                found.append(Annotation(label=label, raw=raw, stuff=stuff))
             else:
+                category = _key(raw).category_id
                 detail = f"annotations[{position}] has category {category}, which is not in categories."
                 dropped.append(
                     Reject(input=name, record=record, level="region", rule="category-unknown", detail=detail)
@@ -96,33 +107,46 @@ class CocoFile:
         return found, dropped
 
 
-class _Keys(msgspec.Struct):
+class _Keys(msgspec.Struct, gc=False):
     image_id: int | str | None = None
     category_id: int | str | None = None
 
 
 _decode_keys = msgspec.json.Decoder(_Keys).decode
+_decode_all_keys = msgspec.json.Decoder(list[_Keys]).decode
+
+
+def _keys_of(run: Run) -> list[_Keys]:
+    """What each of many annotations is of; texts as `identity` gives them."""
+    try:
+        found = _decode_all_keys(run.as_list())
+        if len(found) == len(run.starts) and all(type(k.image_id) is int and type(k.category_id) is int for k in found):
+            return found
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        pass
+    return [_key(span.raw) for span in run.spans()]
 
 
 def image_of(raw: bytes) -> str | None:
     """The picture of an annotation; None where it names none."""
-    return _key(raw, "image_id")
+    return identity(_key(raw).image_id)
 
 
-def _category(raw: bytes) -> str | None:
-    return _key(raw, "category_id")
-
-
-def _key(raw: bytes, field: str) -> str | None:
+def _key(raw: bytes) -> _Keys:
     try:
-        return identity(getattr(_decode_keys(raw), field))
+        found = _decode_keys(raw)
+        return _Keys(identity(found.image_id), identity(found.category_id))
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         pass
     try:
         loose = value(raw)  # NaN, an id that is neither number nor text
     except ValueError:
-        return None
-    return identity(loose.get(field)) if isinstance(loose, dict) else None
+        return _Keys()
+    return (
+        _Keys(identity(loose.get("image_id")), identity(loose.get("category_id")))
+        if isinstance(loose, dict)
+        else _Keys()
+    )
 
 
 def picture_names(entry: dict[str, Any]) -> list[str]:

@@ -74,8 +74,7 @@ def load_image(found: Media, options: CommonOptions, places: dict[str, str]) -> 
         raise RejectedError("image-missing", f"{found.name} is not in the folder of pictures.")
     place = storage.join(places["images"], found.name)
     try:
-        with open(place, "rb", buffering=0) as file:
-            data = file.readall()
+        data = storage.read_known(place, found.size)
     except PermissionError:
         raise RejectedError("image-unreadable", f"{found.name} cannot be read: permission denied.") from None
     except OSError as error:

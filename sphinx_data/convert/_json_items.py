@@ -7,28 +7,19 @@ reader's matter. A compressed file is unpacked into a temporary file first.
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from sphinx_data.convert._json_spans import SPACE, Children, Run, Span, windows
+from sphinx_data.convert._json_spans import key_text as key_text
 from sphinx_data.convert._packed import plain
 from sphinx_data.errors import InputError
 
-_WINDOW = 4 << 20
 _FIRST_LINE = 64 << 20  # a longer first line is no line
-SPACE = b" \t\r\n"
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\s,:"]+|[:,]', re.DOTALL)
-_KEY = re.compile(rb'\s*,?\s*"((?:[^"\\]|\\.)*)"\s*:\s*', re.DOTALL)
-_STEP = np.zeros(256, np.int8)  # what a character does to the depth
-_STEP[list(b"[{")], _STEP[list(b"]}")] = 1, -1
-_NOTED = _STEP != 0
-_NOTED[b'"'[0]] = True
-_BACKSLASH = b"\\"[0]
 
 
 class Item(NamedTuple):
@@ -111,6 +102,18 @@ class JsonFile:
         offset, _ = member
         return self._children(offset) if self.read(offset, 1) in (b"[", b"{") else iter(())
 
+    def runs(self, member: tuple[int, int]) -> Iterator[Run]:
+        """The items of one of `members`, many at a time; none where it is no list or object."""
+        offset, _ = member
+        if self.read(offset, 1) not in (b"[", b"{"):
+            return
+        for piece in self._pieces(offset):
+            if isinstance(piece, Run):
+                yield piece
+            else:
+                text = piece.raw or self.read(piece.offset, piece.size)
+                yield Run(0, np.array([0]), np.array([len(text)]), text, piece.offset)
+
     def _of_object(self, fields: tuple[str, ...], one: str) -> Iterator[Item]:
         if not self._first:
             raise InputError(f"{self.path}: is empty; get it again")
@@ -156,23 +159,21 @@ class JsonFile:
         for span in self._spans(offset):
             yield Item(span.place, span.raw or self.read(span.offset, span.size), span.offset)
 
-    def _spans(self, offset: int) -> Iterator["_Span"]:
+    def _spans(self, offset: int) -> Iterator[Span]:
         """The children of the container that begins at `offset`."""
-        begin, children = offset, _Children(self)
-        depth, quoted, escaped = 0, False, False
-        while offset < self.size:
-            window = self.read(offset, _WINDOW)
-            if not window:
-                break
-            places, depths, quoted, escaped = _brackets(window, depth, quoted, escaped)
-            near = np.flatnonzero(np.minimum(depths, np.r_[depth, depths[:-1]]) <= 1) if depths.size else depths
-            for index in near.tolist():
-                yield from children.bracket(int(places[index]) + offset, int(depths[index]), window, offset)
-                if children.done:
-                    self._refuse_more(begin, int(places[index]) + offset + 1)
-                    return
-            depth = int(depths[-1]) if depths.size else depth
-            offset += len(window)
+        for piece in self._pieces(offset):
+            if isinstance(piece, Run):
+                yield from piece.spans()
+            else:
+                yield piece
+
+    def _pieces(self, begin: int) -> Iterator[Span | Run]:
+        children = Children(self.path, self.read)
+        for window in windows(begin, self.size, self.read):
+            yield from children.follow(window)
+            if children.done:
+                self._refuse_more(begin, children.end)
+                return
         if children.begun:
             raise InputError(f"{self.path}: is not valid JSON: it ends inside a list, object or string; get it again")
         raise InputError(f"{self.path}: is neither a JSON list, an object nor JSON lines")
@@ -183,122 +184,8 @@ class JsonFile:
             raise InputError(f"{self.path}: is not valid JSON: text goes on behind its end at byte {end}")
 
 
-class _Span(NamedTuple):
-    """A child of a container; `raw` only where it lay in the window at hand."""
-
-    place: str
-    offset: int
-    size: int
-    raw: bytes = b""
-
-
-class _Children:
-    """Follows the brackets around one container and tells its children, scalars in the gaps included."""
-
-    def __init__(self, file: JsonFile) -> None:
-        self._file = file
-        self._named = False  # an object, whose children have keys
-        self._end = 0  # of the last child
-        self._start = 0  # of the child that is open
-        self._count = 0
-        self._key = ""
-        self.begun = self.done = False
-
-    def bracket(self, place: int, depth: int, window: bytes, base: int) -> Iterator[_Span]:
-        """A bracket that leads to or from depth 0 or 1; `depth` is the one after it."""
-
-        def text(start: int, end: int) -> bytes:
-            return window[start - base : end - base] if start >= base else self._file.read(start, end - start)
-
-        opens = window[place - base] in b"[{"
-        if depth == 1 and opens:
-            if text(self._end, place).strip(SPACE) and self._end:
-                raise InputError(f"{self._file.path}: is not valid JSON at byte {self._end}")
-            self.begun, self._named, self._end = True, window[place - base] in b"{", place + 1
-        elif depth == 2 and opens:
-            yield from self._gap(text(self._end, place))
-            self._start = place
-        elif depth == 1:
-            raw = window[self._start - base : place + 1 - base] if self._start >= base else b""
-            yield self._child(self._start, place + 1 - self._start, raw)
-            self._end = place + 1
-        elif depth == 0:
-            yield from self._gap(text(self._end, place))
-            self.done = True
-        elif depth < 0:
-            raise InputError(f"{self._file.path}: is not valid JSON at byte {place}: a bracket closes nothing")
-
-    def _child(self, offset: int, size: int, raw: bytes) -> _Span:
-        self._count += 1
-        return _Span(self._key if self._named else str(self._count - 1), offset, size, raw)
-
-    def _gap(self, gap: bytes) -> Iterator[_Span]:
-        """What stands between two containers: a comma, the next key, and any scalars."""
-        if not self._named and gap.strip(SPACE) in (b"", b","):
-            return
-        if self._named and (match := _KEY.fullmatch(gap)):
-            self._key = key_text(match[1])
-            return
-        is_value = not self._named
-        for match in _TOKEN.finditer(gap):
-            token = match[0]
-            if token == b":":
-                is_value = True
-            elif token == b",":
-                is_value = not self._named
-            elif is_value:
-                yield self._child(self._end + match.start(), len(token), token)
-                is_value = not self._named
-            else:
-                self._key = key_text(token.strip(b'"'))
-
-
-def _brackets(
-    window: bytes, depth: int, quoted: bool, escaped: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64], bool, bool]:
-    """Brackets outside strings: places in the window, the depth after each, and the state for the next window."""
-    characters = np.frombuffer(window, np.uint8)
-    places = np.flatnonzero(_NOTED[characters])
-    if escaped or b"\\" in window:
-        places = places[~_is_escaped(characters, places, escaped)]
-    kinds = _STEP[characters[places]].astype(np.int64)
-    quotes = kinds == 0
-    inside = (np.cumsum(quotes) + quoted) % 2 == 1
-    brackets = ~quotes & ~inside
-    trailing = len(window) - len(window.rstrip(b"\\"))
-    ends_escaped = (trailing + (escaped if trailing == len(window) else 0)) % 2 == 1
-    ends_quoted = bool((int(quotes.sum()) + quoted) % 2)
-    return places[brackets], depth + np.cumsum(kinds[brackets]), ends_quoted, ends_escaped
-
-
-def _is_escaped(characters: NDArray[np.uint8], places: NDArray[np.int64], escaped: bool) -> NDArray[np.bool_]:
-    """Whether an odd number of backslashes stands before each place."""
-    found = np.zeros(places.size, bool)
-    alive = np.arange(places.size)
-    back = 1
-    while alive.size:
-        before = places[alive] - back
-        first = before < 0
-        if escaped:
-            found[alive[first]] ^= True
-        alive, before = alive[~first], before[~first]
-        alive = alive[characters[before] == _BACKSLASH]
-        found[alive] ^= True
-        back += 1
-    return found
-
-
 def _is_object(line: bytes) -> bool:
     try:
         return isinstance(value(line), dict)
     except ValueError:
         return False
-
-
-def key_text(raw: bytes) -> str:
-    """A key, without its quotes, as text that UTF-8 can hold."""
-    try:
-        text = str(json.loads(b'"' + raw + b'"')) if b"\\" in raw else raw.decode()
-    except ValueError:
-        text = raw.decode("utf-8", "replace")
-    return text.encode("utf-8", "replace").decode("utf-8")

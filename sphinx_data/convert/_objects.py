@@ -81,7 +81,9 @@ class Objects:
         self.regions: list[Region] = []
         self.rejects: list[Reject] = []
         self._min_area = min_area
-        self._groups: dict[str, Group] = {}
+        self._moved = not frame.is_stored
+        self._numbers: dict[str, list[int]] = {}  # of the regions of each class
+        self._stuff: set[str] = set()
         self._incomplete: set[str] = set()  # classes of which the picture shows more than the answer
         self._clipped = 0
 
@@ -91,18 +93,25 @@ class Objects:
         try:
             yield
         except RejectedError as error:
-            self._incomplete.add(label)
-            title = title if isinstance(title, str) else title()
-            self.rejects.append(reject(self.record, "region", error.rule, f"{title}: {error.detail}"))
+            self.drop(label, title if isinstance(title, str) else title(), error)
+
+    def drop(self, label: str, title: str, error: RejectedError) -> None:
+        """Note that an annotation is not among the regions, and why."""
+        self._incomplete.add(label)
+        self.rejects.append(reject(self.record, "region", error.rule, f"{title}: {error.detail}"))
 
     def add(self, done: Converted, label: str, *, crowd: bool = False, stuff: bool = False) -> None:
         """Take a region in pixels of the annotation. Raises RejectedError where it is too small."""
         if done.area < self._min_area:
             raise RejectedError("too-small", f"Its area is {done.area:g} of at least {self._min_area:g} pixels.")
         name = f"group of {english.plural(label)}" if crowd else label
-        before = self._groups[name].regions if name in self._groups else ()
-        self._groups[name] = Group(name, (*before, len(self.regions)), stuff=stuff and not crowd)
-        self.regions.append(self.frame.region(done.region))
+        if name in self._numbers:
+            self._numbers[name].append(len(self.regions))
+        else:
+            self._numbers[name] = [len(self.regions)]
+        if stuff and not crowd:
+            self._stuff.add(name)
+        self.regions.append(self.frame.region(done.region) if self._moved else done.region)
         self._clipped += done.clipped
 
     def samples(
@@ -142,18 +151,23 @@ class Objects:
         )  # fmt: skip
 
     def _asked_for(self, asking: Asking) -> list[Group]:
-        found = [self._with_keypoints(group) if asking.task == "pose" else group for group in self._groups.values()]
+        numbers = self._numbers
+        if asking.task == "pose":
+            numbers = {name: self._with_keypoints(name, found) for name, found in numbers.items()}
         unsure = self._incomplete | asking.inexact
-        return [group._replace(exact=group.name not in unsure) for group in found if group.regions]
+        return [
+            Group(name, tuple(found), exact=name not in unsure, stuff=name in self._stuff)
+            for name, found in numbers.items() if found
+        ]  # fmt: skip
 
-    def _with_keypoints(self, group: Group) -> Group:
-        have = tuple(number for number in group.regions if self.regions[number].keypoints)
-        if len(have) < len(group.regions):
-            self._incomplete.add(group.name)
-        for _ in range(len(group.regions) - len(have)):
-            detail = f"{group.name}: no key point is labelled; kept as a region, but not asked for."
+    def _with_keypoints(self, name: str, numbers: list[int]) -> list[int]:
+        have = [number for number in numbers if self.regions[number].keypoints]
+        if len(have) < len(numbers):
+            self._incomplete.add(name)
+        for _ in range(len(numbers) - len(have)):
+            detail = f"{name}: no key point is labelled; kept as a region, but not asked for."
             self.rejects.append(reject(self.record, "region", "no-keypoints", detail))
-        return group._replace(regions=have)
+        return have
 
     def _cost(self, asking: Asking) -> Callable[[Group], float]:
         """Of an answer, in boxes of four numbers."""
@@ -205,12 +219,17 @@ def _named(group: Group, *, plural: bool) -> str:
 def _in_order(groups: list[Group], regions: list[Region], *, from_top: bool) -> list[Group]:
     """Boxes of a class from left to right (or from top to bottom), classes by their first box: an order to be seen."""
 
-    def place(number: int) -> tuple[float, ...]:
-        x0, y0, x1, y1 = regions[number].box
-        return (y0, x0, y1, x1, number) if from_top else (x0, y0, x1, y1, number)
-
-    ordered = [group._replace(regions=tuple(sorted(group.regions, key=place))) for group in groups]
-    return sorted(ordered, key=lambda g: (*place(g.regions[0])[:4], g.name))
+    boxes = [region.box for region in regions]
+    if from_top:
+        boxes = [(y0, x0, y1, x1) for x0, y0, x1, y1 in boxes]
+    # sorting keeps the order of equal boxes, and regions are numbered in order
+    ordered = [
+        group
+        if len(group.regions) == 1
+        else group._replace(regions=tuple(sorted(group.regions, key=boxes.__getitem__)))
+        for group in groups
+    ]
+    return sorted(ordered, key=lambda g: (boxes[g.regions[0]], g.name)) if len(ordered) > 1 else ordered
 
 
 def _of_nothing(classes: Sequence[str], sample_id: str) -> Turn:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from sphinx_data import rle
@@ -38,6 +39,44 @@ def coco_region(annotation: dict[str, Any], label: str, width: int, height: int)
         label=label,
     )
     return Converted(region, clipped, area or (inside[2] - inside[0]) * (inside[3] - inside[1]))
+
+
+class _Usual(msgspec.Struct, gc=False):
+    """What most annotations are: a box, perhaps rings."""
+
+    bbox: tuple[float, float, float, float]
+    segmentation: tuple[tuple[float, ...], ...] = ()
+    area: float = 0.0
+    iscrowd: int = 0
+    keypoints: None = None
+
+
+_decode_usual = msgspec.json.Decoder(_Usual).decode
+
+
+def usual_region(raw: bytes, label: str, width: int, height: int) -> Converted | None:
+    """What `coco_region` gives, several times faster, for one annotation that is sound and not a crowd; else None."""
+    try:
+        found = _decode_usual(raw)
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+    x0, y0, w, h = found.bbox
+    x1, y1 = x0 + w, y0 + h
+    if found.iscrowd or not (x0 >= 0 and y0 >= 0 and x1 <= width and y1 <= height and x1 - x0 >= 1 and y1 - y0 >= 1):
+        return None
+    for ring in found.segmentation:
+        if len(ring) < 6 or len(ring) % 2 or not (min(ring) >= 0 and _is_rounded(ring)):
+            return None
+        if max(ring[::2]) > width or max(ring[1::2]) > height:
+            return None
+    box = (_round(x0), _round(y0), _round(x1), _round(y1))
+    region = Region(box=box, polygon=found.segmentation or None, label=label)
+    return Converted(region, False, found.area or (box[2] - box[0]) * (box[3] - box[1]))
+
+
+def _is_rounded(ring: Sequence[float]) -> bool:
+    """Most sets are published with two decimals; a ring that begins with them has them all."""
+    return _round(ring[0]) == ring[0] and _round(ring[1]) == ring[1]
 
 
 def _number(value: Any) -> float | None:
@@ -94,14 +133,16 @@ def _clip(box: tuple[float, ...], width: int, height: int) -> tuple[tuple[float,
 
 
 def _round(value: float) -> float:
+    """To two decimals, as `round` does, several times faster where there are no more of them but for float noise."""
+    if value >= 0.01:
+        near = int(value * 100 + 0.5) / 100
+        if -1e-6 < near - value < 1e-6:
+            return near
     return round(value, _DECIMALS)
 
 
 def _clamp(ring: Sequence[float], width: int, height: int) -> tuple[float, ...]:
-    first = ring[:2]
-    # most sets are published with two decimals; a ring that begins with them has them all
-    as_published = [round(value, _DECIMALS) for value in first] == first
-    rounded = ring if as_published else np.round(ring, _DECIMALS).tolist()
+    rounded = ring if _is_rounded(ring) else np.round(ring, _DECIMALS).tolist()
     if min(rounded) >= 0 and max(rounded[::2]) <= width and max(rounded[1::2]) <= height:
         return tuple(rounded)
     limits = (float(width), float(height))

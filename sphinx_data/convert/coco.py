@@ -14,7 +14,6 @@ not all annotated in every picture, only classes are asked for by name. COCO's a
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -35,7 +34,7 @@ from sphinx_data.convert._common import UniqueIds, clean_text, find_media, limit
 from sphinx_data.convert._json_items import value
 from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, opened
 from sphinx_data.convert._recognise import Glimpse
-from sphinx_data.convert._regions import coco_region
+from sphinx_data.convert._regions import coco_region, usual_region
 from sphinx_data.sample import Built, Reject
 
 Task = Literal["auto", "detection", "layout", "pose"]
@@ -105,7 +104,7 @@ def _records(inputs: Inputs, options: Options) -> Iterator[Record]:
                 except (ValueError, KeyError, TypeError, AttributeError):
                     yield _rejected(name, f"images[{found.place}]", "image-entry-invalid", short(found.raw[:60]))
                     continue
-                annotations, dropped = file.sorted_out(groups.take(image_id), name, image_id)
+                annotations, dropped = file.sorted_out(groups.take_tagged(image_id), name, image_id)
                 yield make(unique(image_id), entry, annotations, dropped)
             for _, raw in groups.rest():
                 detail = f"It names picture {image_of(raw)}, which is not listed once in images."
@@ -167,17 +166,26 @@ def produce(record: Record, options: Options, places: dict[str, str]) -> Iterato
     picture, frame = found
     objects = Objects(record, frame, options.min_area)
     for annotation in record.annotations:
-        with objects.one(annotation.label, partial(_title, annotation)):
-            entry = value(annotation.raw)
-            crowd = entry.get("iscrowd") == 1
-            if crowd and options.crowd == "drop":
-                raise RejectedError("crowd", "iscrowd is 1.")
-            done = coco_region(entry, annotation.label, frame.width, frame.height)
-            objects.add(done, annotation.label, crowd=crowd, stuff=annotation.stuff)
+        try:
+            _add(objects, annotation, options)
+        except RejectedError as error:
+            objects.drop(annotation.label, _title(annotation), error)
     task = options.task if options.task != "auto" else "layout" if record.layout else "detection"
     asking = Asking(task, closed=not record.federated, inexact=frozenset(record.inexact))
     pose = {"keypoints": record.keypoints} if task == "pose" and record.keypoints else None
     yield from objects.samples(options, picture, asking, meta=pose)
+
+
+def _add(objects: Objects, annotation: Annotation, options: Options) -> None:
+    width, height, crowd = objects.frame.width, objects.frame.height, False
+    done = usual_region(annotation.raw, annotation.label, width, height)
+    if done is None:
+        entry = value(annotation.raw)
+        crowd = entry.get("iscrowd") == 1
+        if crowd and options.crowd == "drop":
+            raise RejectedError("crowd", "iscrowd is 1.")
+        done = coco_region(entry, annotation.label, width, height)
+    objects.add(done, annotation.label, crowd=crowd, stuff=annotation.stuff)
 
 
 def _title(annotation: Annotation) -> str:

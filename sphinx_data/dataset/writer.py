@@ -161,26 +161,32 @@ class _Shard:
 
 def describe(sample: Sample) -> dict[str, Any]:
     """The index columns that follow from the sample alone."""
-    supervised = [m for m in sample.messages if m.role == "assistant" and m.supervise]
     commercial, redistribute = licenses.combine(
-        [sample.license, *(image.license for image in sample.images if image.license is not None)]
+        [sample.license, *[image.license for image in sample.images if image.license is not None]]
     )
-    columns = {
-        name: getattr(sample, name) for name in ("id", "source", "domain", "task", "language", "split", "license")
-    }
-    return columns | {
+    turns = said = supervised = 0
+    for message in sample.messages:
+        characters = sum([len(part.text) for part in message.content if type(part) is TextPart])
+        said += characters
+        if message.role == "assistant":
+            turns += 1
+            supervised += characters if message.supervise else 0
+    return {
+        "id": sample.id,
+        "source": sample.source,
+        "domain": sample.domain,
+        "task": sample.task,
+        "language": sample.language,
+        "split": sample.split,
+        "license": sample.license,
         "commercial": commercial,
         "redistribute": redistribute,
         "num_images": len(sample.images),
-        "num_turns": sum(message.role == "assistant" for message in sample.messages),
+        "num_turns": turns,
         "num_regions": len(sample.regions),
-        "num_chars": sum(_characters(message.content) for message in sample.messages),
-        "num_target_chars": sum(_characters(message.content) for message in supervised),
+        "num_chars": said,
+        "num_target_chars": supervised,
     }
-
-
-def _characters(parts: tuple[Any, ...]) -> int:
-    return sum(len(part.text) for part in parts if isinstance(part, TextPart))
 
 
 def _check(sample: Sample, media: tuple[bytes, ...]) -> None:
