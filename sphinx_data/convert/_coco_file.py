@@ -152,10 +152,17 @@ def _key(raw: bytes) -> _Keys:
 def picture_names(entry: dict[str, Any]) -> list[str]:
     """Names under which a picture may lie: as written, its last parts (Objects365), and the end of its URL (LVIS)."""
     names = []
-    for key, parts in (("file_name", 99), ("file_name", 1), ("file_name", 2), ("coco_url", 2), ("coco_url", 1)):
-        if isinstance(said := entry.get(key), str):
-            names.append("/".join(said.split("/")[-parts:]))
+    if isinstance(said := entry.get("file_name"), str):
+        names.append(said)
+        if "/" in said:
+            names += [_last_parts(said, 1), _last_parts(said, 2)]
+    if isinstance(said := entry.get("coco_url"), str):
+        names += [_last_parts(said, 2), _last_parts(said, 1)]
     return names
+
+
+def _last_parts(name: str, count: int) -> str:
+    return "/".join(name.split("/")[-count:])
 
 
 def length(said: Any) -> int:

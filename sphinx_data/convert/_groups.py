@@ -13,6 +13,7 @@ from sphinx_data.convert._sorted_rows import ROW, Rows, SortedRows
 _LONGEST_KEY = 1024  # bytes in which the key of an item is sought
 _AT_ONCE = 1 << 14
 _LONGEST_NUMBER = 18  # digits of a key that is its own hash
+_TOGETHER = 4096  # bytes an item, up to which several are read at once
 
 
 class Grouped(NamedTuple):
@@ -132,8 +133,14 @@ class Groups:
             yield starts, rows
 
     def _read(self, rows: Rows) -> list[Grouped]:
-        read = self._file.read
-        return [Grouped(number, read(offset, size), tag) for _, offset, size, number, tag in rows.tolist()]
+        found = rows.tolist()
+        begin, end, read = found[0][1], found[-1][1] + found[-1][2], self._file.read
+        if len(found) > 1 and 0 < end - begin <= _TOGETHER * len(found):  # they lie side by side
+            text = read(begin, end - begin)
+            pieces = [text[offset - begin : offset - begin + size] for _, offset, size, _, _ in found]
+            if [len(piece) for piece in pieces] == [row[2] for row in found]:
+                return [Grouped(row[3], piece, row[4]) for row, piece in zip(found, pieces, strict=True)]
+        return [Grouped(number, read(offset, size), tag) for _, offset, size, number, tag in found]
 
     def _add_some(self) -> None:
         if self._some:
@@ -156,8 +163,10 @@ def _by_number(blocks: Iterator[Rows]) -> SortedRows:
 
 
 def _hashes(keys: Sequence[str | int | None]) -> NDArray[np.uint64]:
-    if set(map(type, keys)) == {int} and min(keys) >= 0 and max(keys) < 10**_LONGEST_NUMBER:  # type: ignore[type-var]
-        return np.array(keys, np.uint64) * np.uint64(2) + np.uint64(2)
+    if set(map(type, keys)) == {int}:
+        numbers = np.array(keys)  # of objects where one is too large
+        if numbers.dtype == np.int64 and numbers.min() >= 0 and numbers.max() < 10**_LONGEST_NUMBER:
+            return numbers.astype(np.uint64) * np.uint64(2) + np.uint64(2)
     return np.array([_hash(None if key is None else str(key)) for key in keys], np.uint64)
 
 

@@ -57,7 +57,8 @@ class JsonFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self._file = plain(path)
-        self.size = os.fstat(self._file.fileno()).st_size  # bytes of the plain file
+        self._descriptor = self._file.fileno()
+        self.size = os.fstat(self._descriptor).st_size  # bytes of the plain file
         head = self.read(0, 1 << 16)
         if head.startswith((b"\xff\xfe", b"\xfe\xff")):
             self._file.close()
@@ -77,7 +78,7 @@ class JsonFile:
 
     def read(self, offset: int, size: int) -> bytes:
         """Bytes of the plain file."""
-        return os.pread(self._file.fileno(), size, offset)
+        return os.pread(self._descriptor, size, offset)
 
     def items(self, *fields: str, one: str = "") -> Iterator[Item]:
         """The records of the file, whichever form it has.

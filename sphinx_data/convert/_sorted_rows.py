@@ -27,6 +27,7 @@ class SortedRows:
         self._runs: IO[bytes] | None = None
         self._run_ends = [0]
         self._sorted: Rows = np.zeros(0, ROW)  # all rows, where they are few enough
+        self._keys: NDArray[np.uint64] = np.zeros(0, np.uint64)  # theirs, side by side
         self._file: IO[bytes] | None = None  # else a file of them
         self._known: NDArray[np.uint64] = np.zeros(0, np.uint64)  # of the file, the key of every `_EVERY`th row
         self._total = 0
@@ -48,9 +49,8 @@ class SortedRows:
         self._finish()
         wanted = np.uint64(key)
         if self._file is None:
-            keys = self._sorted["key"]
-            low, high = keys.searchsorted(wanted), keys.searchsorted(wanted, "right")
-            return int(low), self._sorted[low:high]
+            low, high = int(self._keys.searchsorted(wanted)), int(self._keys.searchsorted(wanted, "right"))
+            return low, self._sorted[low:high]
         low = max(0, int(self._known.searchsorted(wanted)) - 1) * _EVERY
         high = min(self._total, int(self._known.searchsorted(wanted, "right")) * _EVERY)
         rows = self.read(low, high)
@@ -86,6 +86,7 @@ class SortedRows:
         self._finished = True
         if self._runs is None:
             self._sorted = self._in_order()
+            self._keys = np.ascontiguousarray(self._sorted["key"])
             return
         if self._count:
             self._spill()

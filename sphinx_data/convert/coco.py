@@ -143,7 +143,7 @@ def _maker(inputs: Inputs, name: str, file: CocoFile) -> Callable[..., Record]:
             federated="neg_category_ids" in entry,
             inexact=tuple(sorted({names[key] for key in map(identity, unsure) if key in names} & labels))
             if isinstance(unsure, list) else (),
-            keypoints={label: keypoints[label] for label in sorted(labels) if label in keypoints},
+            keypoints={label: keypoints[label] for label in sorted(labels) if label in keypoints} if keypoints else {},
         )  # fmt: skip
 
     return make

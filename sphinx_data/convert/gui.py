@@ -2,17 +2,23 @@
 
 Input, JSON or JSON lines, plain or compressed, one file or several:
 
-- ScreenSpot and ScreenSpot-v2 (``screenspot_desktop.json``, ...): a list of {img_filename, bbox: [x, y, width, height]
-  in pixels, instruction, data_type: text or icon, data_source}. ScreenSpot-Pro: ``bbox`` is [x0, y0, x1, y1] and there
-  is ``img_size``. No other file says which of the two a box is: ``--set boxes=xyxy`` decides.
-- SeeClick's web data (``seeclick_web.json``): {img_filename, url, elements: [{instruction, bbox: [x0, y0, x1, y1] as
-  shares of width and height, data_type}]}.
-- Lines of one's own: {image, box or bbox: [x0, y0, x1, y1] in pixels, or as shares where none exceeds 1, label}, or
+- ScreenSpot and ScreenSpot-v2 (``screenspot_desktop.json``, ``screenspot_desktop_v2.json``, ...): a list of
+  {img_filename, bbox: [x, y, width, height] in pixels, instruction, data_type: text or icon, data_source}.
+  ScreenSpot-Pro: ``bbox`` is [x0, y0, x1, y1] in pixels, ``img_size`` is [width, height], and there are ui_type,
+  instruction_cn and more. No other file says which of the two a box is: ``--set boxes=xyxy`` decides.
+- SeeClick's training data: web is {img_filename, url, elements: [{instruction, bbox, data_type: text or hover}]}, its
+  mobile part and OS-Atlas {img_filename, instruction, bbox}, OS-Atlas also with elements; ShowUI's metadata is
+  {img_url, img_size, element: [{instruction, bbox, data_type, point}]}. All of them have [x0, y0, x1, y1] as shares of
+  width and height.
+- Lines of one's own: {image, box or bbox: [x0, y0, x1, y1] in pixels, or as shares where none exceeds 2, label}, or
   {image, elements: [{bbox, label}]}.
 
 All elements of a screenshot become one sample: an instruction is asked for, the answer is the element's box. Regions
 carry the instruction as their label. ScreenSpot is published under Apache-2.0 (https://github.com/njucckevin/SeeClick);
-other files do not say. No real file was at hand: the layouts follow descriptions of the published files.
+other files do not say. No real file was at hand. Fields follow the code and notes that go with the files: SeeClick's
+``pretrain/screenspot_test.py``, ``pretrain/process_utils.py`` and ``readme_data.md``, ScreenSpot-Pro's
+``eval_screenspot_pro.py`` (https://github.com/likaixin2000/ScreenSpot-Pro-GUI-Grounding), the README of
+``OS-Copilot/OS-Atlas-data`` and ShowUI's ``TRAIN.md``. UGround's conversations are no boxes and are not read.
 """
 
 import math
@@ -38,9 +44,11 @@ from sphinx_data.convert._sample import about_image, built
 from sphinx_data.phrasing import choose
 from sphinx_data.sample import Built, Part, Region, RegionPart, Reject, Struct
 
-_IMAGE = ("img_filename", "image", "image_path", "file_name", "img_path")
+_IMAGE = ("img_filename", "image", "image_path", "file_name", "img_path", "img_url")
 _BOX = ("bbox", "box")
+_ELEMENTS = ("elements", "element")
 _NAME = ("instruction", "label", "text", "name", "description")
+_SHARES = 2.0  # corners up to this are shares, of which some reach a little beyond 1; no element has two pixels
 _MOST_TURNS = 8  # of one dialogue
 
 
@@ -87,9 +95,9 @@ def recognise(glimpse: Glimpse) -> bool:
 def _is_ours(record: dict[str, Any]) -> bool:
     if not isinstance(_first(record, _IMAGE), str):
         return False
-    items = record.get("elements")
+    items = _first(record, _ELEMENTS)
     found = items[0] if isinstance(items, list) and items else record
-    own = "img_filename" in record or "elements" in record or {"box", "label"} <= found.keys()
+    own = "img_filename" in record or isinstance(items, list) or {"box", "label"} <= found.keys()
     return own and isinstance(found, dict) and _first(found, _BOX) is not None and _first(found, _NAME) is not None
 
 
@@ -132,12 +140,13 @@ def _add(
         rejects.append(_bad(file, place, "image-unnamed", "It names no screenshot."))
         return
     size = entry.get("img_size") or (0, 0)
-    several = isinstance(entry.get("elements"), list)
+    items = _first(entry, _ELEMENTS)
+    several = isinstance(items, list)
     # ScreenSpot has x, y, width, height; its later relative with img_size, SeeClick and others have corners
     wide = options.boxes == "xywh" or (
         options.boxes == "auto" and not several and "data_source" in entry and "img_size" not in entry
     )
-    for number, found in enumerate(entry["elements"] if several else [entry]):
+    for number, found in enumerate(items if several else [entry]):
         where = f"{place}.{number}" if several else place
         text, box = (_first(found, _NAME), _first(found, _BOX)) if isinstance(found, dict) else (None, None)
         if not isinstance(text, str) or not text.strip():
@@ -146,7 +155,7 @@ def _add(
             rejects.append(_bad(file, where, "box-invalid", f"{short(box)} is not a box of four numbers with an area."))
         else:
             elements, _ = shots.setdefault(clean_text(image), ([], (int(size[0]), int(size[1]))))
-            shares = not wide and max(corners) <= 1
+            shares = not wide and max(corners) <= _SHARES
             elements.append(Element(place=where, name=clean_text(" ".join(text.split())), box=corners, shares=shares))
 
 
