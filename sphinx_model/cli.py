@@ -182,6 +182,40 @@ def merge(models: tuple[Path, ...], betas: tuple[str, ...], out: Path, dtype: st
     click.echo(run(models, betas, out, getattr(torch, dtype) if dtype else None))
 
 
+@cli.command()
+@click.argument("photos", type=click.Path(path_type=Path))
+@click.option(
+    "--checkpoint",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="SAM: a Hugging Face directory, or a .pth file.",
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder of masks to write, or to go on with."
+)
+@click.option("--points", default=32, show_default=True, type=click.IntRange(1), help="Along each side of the grid.")
+@click.option("--iou", default=0.88, show_default=True, help="Least quality that the network predicts of a mask.")
+@click.option("--stability", default=0.95, show_default=True, help="Least stability of a mask under its threshold.")
+@click.option(
+    "--alike", default=0.7, show_default=True, help="Of boxes that overlap (IoU) more, the better mask is kept."
+)
+@click.option("--min-area", default=100, show_default=True, help="Pixels: smaller holes are filled, islands dropped.")
+@click.option(
+    "--keep", type=click.Choice(["all", "wholes", "parts"]), default="all", show_default=True,
+    help="wholes: no mask within another; parts: none that is made up of others.",
+)  # fmt: skip
+@click.option("--batch", default=64, show_default=True, type=click.IntRange(1), help="Points at a time, by memory.")
+def masks(photos: Path, checkpoint: Path, out: Path, batch: int, **settings: Any) -> None:
+    """Segment everything in the photos below a folder with a SAM checkpoint, for sphinx-data build-som.
+
+    Masks are written in SA-1B's form, a file a photo; a killed run goes on where it was.
+    """
+    from sphinx_model.sam.folder import make
+    from sphinx_model.sam.proposals import Settings
+
+    click.echo(make(photos, checkpoint, out, Settings(**settings), batch, lambda text: click.echo(text, err=True)))
+
+
 def _config(model: str) -> Any:
     """The configuration of a directory or preset."""
     if Path(model).is_dir():
@@ -219,3 +253,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_status)
+
+
+if __name__ == "__main__":
+    main()

@@ -54,6 +54,15 @@ def _panels(context: click.Context, parameter: click.Parameter, value: str | Non
 @click.option("--annotations", multiple=True, metavar="PLACE", help="Annotation files or folders, in place of DATASET.")
 @click.option("--format", "format_name", help="Their format, see sphinx-data formats.  [default: recognised]")
 @click.option("--images", metavar="DIR", help="Folder of the pictures.  [default: that of the first annotation file]")
+@click.option(
+    "--sam-checkpoint",
+    metavar="PLACE",
+    help="DATASET is a folder of photos; segment them with this SAM checkpoint first.",
+)
+@click.option("--masks", metavar="DIR", help="With --sam-checkpoint: where its masks are kept.  [default: OUT.masks]")
+@click.option(
+    "--sam-set", multiple=True, metavar="KEY=VALUE", help="Options of sphinx-model masks, e.g. points=16; repeatable."
+)
 @click.option("--source", help="Name of the source, with --annotations.  [default: name of the dataset]")
 @click.option("--limit", type=click.IntRange(0), help="At most so many pictures, a seeded subset.")
 @click.option("--drawn", "form", flag_value="drawn", help="Train on pictures with the marks drawn on them.")
@@ -89,7 +98,11 @@ def _panels(context: click.Context, parameter: click.Parameter, value: str | Non
 @describing
 @building
 def command(dataset: str | None, annotations: tuple[str, ...], **flags: Any) -> int:
-    """Make Set-of-Mark data from DATASET, whose samples have regions, or from annotations."""
+    """Make Set-of-Mark data from DATASET, whose samples have regions, or from annotations, or from photos alone."""
+    if flags["sam_checkpoint"]:
+        dataset, annotations = None, _segmented(dataset, annotations, flags)
+    elif flags["masks"] or flags["sam_set"]:
+        raise UsageError("--masks and --sam-set: belong to --sam-checkpoint; masks that exist are --annotations DIR")
     if bool(dataset) == bool(annotations):
         raise UsageError("build-som: give a DATASET, or --annotations PLACE")
     if flags["reread"] and flags["form"] is None:
@@ -106,6 +119,38 @@ def command(dataset: str | None, annotations: tuple[str, ...], **flags: Any) -> 
     )  # fmt: skip
     show(made | asked | (_checked(flags) if made["complete"] else {}), flags["as_json"])
     return 0
+
+
+def _segmented(photos: str | None, annotations: tuple[str, ...], flags: dict[str, Any]) -> tuple[str, ...]:
+    """The folder of masks of a folder of photos, made by the model half in a process of its own; sets its flags."""
+    import os
+    import subprocess
+    import sys
+    from importlib.util import find_spec
+
+    if photos is None or annotations or flags["format_name"]:
+        raise UsageError("--sam-checkpoint: goes with a folder of photos, without --annotations and --format")
+    if os.path.exists(os.path.join(photos, "dataset.json")):
+        raise UsageError(f"--sam-checkpoint: {photos} is a dataset; give the folder of photos that it was made from")
+    for flag in ("limit", "images"):
+        if flags[flag] is not None:
+            raise UsageError(f"--{flag}: does not go with --sam-checkpoint; every photo of the folder is segmented")
+    if flags["partition"] != (0, 1) or flags["dry_run"]:
+        raise UsageError("--sam-checkpoint: run sphinx-model masks first, then build-som --annotations MASKS")
+    if any(find_spec(name) is None for name in ("torch", "transformers")):
+        raise UsageError("--sam-checkpoint: needs torch and transformers; pip install 'sphinx-mllm[train]'")
+    masks = flags["masks"] or f"{flags['out'].rstrip('/')}.masks"
+    step = [sys.executable, "-m", "sphinx_model.cli", "masks", photos, "--checkpoint", flags["sam_checkpoint"]]
+    for item in flags["sam_set"]:
+        key, equals, value = item.partition("=")
+        if not (key and equals):
+            raise UsageError(f"--sam-set {item}: is not KEY=VALUE, e.g. points=16; see sphinx-model masks --help")
+        step += [f"--{key.replace('_', '-')}", value]
+    done = subprocess.run([*step, "--out", masks], stdout=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        sys.exit(done.returncode if done.returncode > 0 else 130)  # it has said why
+    flags |= {"images": photos, "format_name": "sa1b"}
+    return (masks,)
 
 
 def _options(flags: dict[str, Any]) -> "Options":

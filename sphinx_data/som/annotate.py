@@ -112,7 +112,7 @@ def _instruction(marked: Marked, prompt: Prompt, options: AnnotateOptions) -> st
         told("panels" if scene.panels else scene.kind),
         told("marks", identifier="letter" if letters else "number", marks=", ".join(texts)),
     ]
-    if options.names:
+    if options.names and not scene.nameless:
         names = [thing.text if scene.kind == "gui" else thing.name or thing.text for thing in scene.marked]
         lines.append(told("names", names=", ".join(f"{t}: {n}" for t, n in zip(texts, names, strict=True))))
     lines.append(told("alone" if prompt == "relations" and len(texts) == 1 else prompt))

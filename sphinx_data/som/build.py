@@ -216,8 +216,12 @@ def _dialogues(
     source: Sample, marked: Marked, pixels: Pixels | None, options: Options, answers: Answers | None
 ) -> tuple[list[_Spoken], list[Reject]]:
     """Everything that is said about a picture, and the answers of a model that cannot be used."""
-    spoken = [_from_annotation(source, marked, options)] if options.dialogue != "none" else []
+    spoken: list[_Spoken] = []
     rejects: list[Reject] = []
+    if options.dialogue == "naming" and marked.scene.nameless:
+        rejects.append(_reject(source, "record", "no-names", "Its regions have no names that a dialogue could tell."))
+    elif options.dialogue != "none":
+        spoken.append(_from_annotation(source, marked, options))
     if options.annotate is not None and pixels is not None and answers is not None:
         shown = annotate.sent(marked, pixels, options.annotate.max_side)
         for prompt in options.annotate.prompts:
@@ -237,6 +241,8 @@ def _from_annotation(source: Sample, marked: Marked, options: Options) -> _Spoke
     kind: str = options.dialogue
     if kind == "mixed":
         kind = "naming" if Draw(sample_id, options.seed).below(2, "dialogue") else "questions"
+    if scene.nameless:
+        kind = "questions"
     both: list[list[Message]] = []
     asked: tuple[tuple[str, str], ...] = ()
     for drawn in (False, True):

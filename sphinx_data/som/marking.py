@@ -105,6 +105,7 @@ def _windows(
     candidates: list[int] = []
     dropped: list[place.Dropped] = []
     lines = any(region.label is None and region.text for region in sample.regions)
+    nameless = kind == "natural" and not any(region.label for region in sample.regions)  # a model's masks
     for number, region in enumerate(sample.regions):
         try:
             windows.append(masks.window_of(region, width, height))
@@ -112,7 +113,7 @@ def _windows(
             windows.append(None)
             dropped.append(place.Dropped(number, "mask-invalid", str(error)))
             continue
-        if _known(region, kind, lines):
+        if nameless or _known(region, kind, lines):
             candidates.append(number)
         else:
             what = "text" if kind == "ocr" else "label"

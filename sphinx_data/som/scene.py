@@ -52,6 +52,8 @@ class Scene(NamedTuple):
     @property
     def noun(self) -> str:
         """What marked things are called where their class is not the matter."""
+        if self.nameless:
+            return "region"  # masks of a model may be of parts, or of several things
         return {"natural": "object", "gui": "element", "ocr": "text", "document": "block"}[self.kind]
 
     @property
@@ -63,6 +65,11 @@ class Scene(NamedTuple):
     def named(self) -> bool:
         """Whether every marked object has a class."""
         return all(thing.name is not None for thing in self.marked)
+
+    @property
+    def nameless(self) -> bool:
+        """Whether nobody said what is marked, as of a model's masks: only places and sizes can be asked about."""
+        return self.kind == "natural" and not any(thing.name for thing in self.marked)
 
     @property
     def written(self) -> bool:
@@ -116,6 +123,8 @@ def scene_kind(regions: Sequence[Region], task: str, domain: str) -> Kind:
         return "gui"
     labels = sum(region.label is not None for region in regions)
     lines = sum(region.label is None and region.text is not None for region in regions)
+    if not labels and not lines:
+        return "natural"  # masks of which nobody said what they are
     if not labels or (domain == "ocr" and lines >= labels):
         return "ocr"
     return "document" if task == "layout" or domain == "ocr" else "natural"

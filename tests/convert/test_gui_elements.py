@@ -51,6 +51,22 @@ def test_seeclick_has_shares_and_lists_of_elements(run, photo, write_json):
     assert found.rules() == [("region", "no-instruction")]
 
 
+def test_what_others_made_of_seeclicks_layout(run, photo, write_json):
+    photo("a.png")
+    pro = {"img_filename": "a.png", "bbox": [10, 20, 40, 32], "img_size": [80, 60], "instruction": "merge cells",
+           "instruction_cn": "x", "ui_type": "icon", "application": "excel", "group": "Office"}  # fmt: skip
+    atlas = {"img_filename": "a.png", "bbox": [0.125, 0.25, 1.01, 0.5], "instruction": "search", "data_type": "text"}
+    showui = {"img_url": "a.png", "img_size": [80, 60], "element_size": 1, "element": [
+        {"instruction": "Home", "bbox": [0.5, 0.25, 0.75, 0.5], "data_type": "text", "point": [0.6, 0.4]}]}  # fmt: skip
+    for number, (entry, box) in enumerate(
+        ((pro, (10, 20, 40, 32)), (atlas, (10, 15, 80, 30)), (showui, (40, 15, 60, 30)))
+    ):
+        file = write_json([entry], f"{number}.json")
+        assert recognise(Inputs((str(file),))) == "gui"
+        (sample,) = run("gui", file).samples
+        assert [region.box for region in sample.regions] == [box]
+
+
 def test_lines_of_box_and_label(run, photo, tmp_path):
     photo("a.png")
     file = tmp_path / "a.jsonl"

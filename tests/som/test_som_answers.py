@@ -5,6 +5,7 @@ import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from test_som_build import marked, source, texts
@@ -19,7 +20,7 @@ PLURAL = {"cats": "cat", "dogs": "dog", "people": "person", "traffic lights": "t
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven")
 M = r"Mark (\w+)"
 BOX = r"\[([\d., ]+)\]"
-T = r"(?:object|element|text|block)"
+T = r"(?:object|region|element|text|block)"
 LEFT, ABOVE = ("to the left of", "to the right of"), ("above", "below")
 WAY = r"(to the left of|to the right of|above|below)"
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -310,6 +311,32 @@ def test_every_answer_about_texts_agrees_with_the_annotation():
             kinds.update(judge(question, answer, Truth(sample)) for question, answer in turns_of(sample))
     assert {"text-of", "mark-of-text", "side", "box-of"} <= kinds.keys()
     assert not {"name", "which", "how-many", "kinds", "same"} & kinds.keys()
+
+
+def without_names(built):
+    regions = tuple(msgspec.structs.replace(region, label=None) for region in built.sample.regions)
+    return built._replace(sample=msgspec.structs.replace(built.sample, regions=regions))
+
+
+def test_of_regions_without_a_name_only_places_and_sizes_are_asked_about():
+    kinds = Counter()
+    for number in range(150):
+        found, rejects = marked(without_names(random_source(number)), dialogue="both", turns=12, max_marks=6)
+        assert not {reject.rule for reject in rejects} & {"no-label", "no-text"}
+        for sample in found:
+            assert (sample.task, sample.meta["kind"]) == ("som-vqa", "natural")
+            assert not re.search(r"object|\bNone\b(?! of)|: *$", "\n".join(texts(sample)))
+            kinds.update(judge(question, answer, Truth(sample)) for question, answer in turns_of(sample))
+    assert kinds.keys() == {
+        "side", "where", "on-side", "outermost", "nearest", "larger", "largest", "overlap", "inside", "box-of",
+        "mark-of-box",
+    }  # fmt: skip
+
+
+def test_regions_without_a_name_cannot_be_named():
+    found, rejects = marked(without_names(random_source(3)), dialogue="naming")
+    assert not found
+    assert "no-names" in {reject.rule for reject in rejects}
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared files are not here")
