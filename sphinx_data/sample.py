@@ -178,8 +178,11 @@ def encode(sample: Sample) -> bytes:
             meta = msgspec.json.decode(_encoder.encode(meta))
             sample = msgspec.structs.replace(sample, meta={})
         checked = _check_types(_pack(sample))
-        return _encoder.encode(msgspec.structs.replace(checked, meta=meta) if meta else checked)
-    except (msgspec.MsgspecError, UnicodeError, TypeError, ValueError) as error:
+        data = _encoder.encode(msgspec.structs.replace(checked, meta=meta) if meta else checked)
+        if b"null" in data:  # in a text, in `meta`, or NaN and infinity, of which this is an error
+            _decoder.decode(data)
+        return data
+    except (msgspec.MsgspecError, UnicodeError, TypeError, ValueError, OverflowError) as error:
         raise InvalidSample(f"sample {sample.id!r}: {error}") from None
 
 
@@ -256,13 +259,13 @@ def _header_problems(sample: Sample) -> Iterator[Problem]:
         yield Problem(field="messages", message="has no assistant turn, so nothing can be learned from it")
 
 
-_NO_RARE = (None, None, None, None)
+_NOTHING_RARE = (None, None, None, None)
 
 
 def _is_plain(region: Region, images: tuple[Image, ...]) -> bool:
     """Whether a region with a box, rings and a mask at most has no problem: the usual case, told at once."""
     rare = (region.point, region.keypoints, region.mark, region.score)
-    if rare != _NO_RARE or not 0 <= region.image < len(images):
+    if rare != _NOTHING_RARE or not 0 <= region.image < len(images):
         return False
     image = images[region.image]
     x0, y0, x1, y1 = region.box
@@ -270,7 +273,10 @@ def _is_plain(region: Region, images: tuple[Image, ...]) -> bool:
         return False
     if region.mask is not None and region.mask.size != (image.height, image.width):
         return False
-    return all(len(r) >= 6 and not len(r) % 2 and _is_inside(r, image) for r in region.polygon or ())
+    for ring in region.polygon or ():
+        if len(ring) < 6 or len(ring) % 2 or not _is_inside(ring, image.width, image.height):
+            return False
+    return True
 
 
 def _region_problems(region: Region, images: tuple[Image, ...]) -> Iterator[tuple[str, str]]:
@@ -285,7 +291,7 @@ def _region_problems(region: Region, images: tuple[Image, ...]) -> Iterator[tupl
         if len(ring) < 6 or len(ring) % 2:
             yield "polygon", f"a ring has {len(ring)} numbers, at least 6 and an even count are needed"
             return
-        if not _is_inside(ring, image):
+        if not _is_inside(ring, image.width, image.height):
             coordinates.setdefault("polygon", []).extend(zip(ring[::2], ring[1::2], strict=True))
     if region.keypoints is not None:
         coordinates["keypoints"] = [(x, y) for x, y, visibility in region.keypoints if visibility]
@@ -303,13 +309,11 @@ def _region_problems(region: Region, images: tuple[Image, ...]) -> Iterator[tupl
         yield "mark", f"{region.mark!r} is not a number or letters"
 
 
-def _is_inside(ring: tuple[float, ...], image: Image) -> bool:
+def _is_inside(ring: tuple[float, ...], width: int, height: int) -> bool:
     """Whether a ring is finite and inside its image: the usual case, told without a look at every point."""
     if not min(ring) >= 0 or not math.isfinite(sum(ring)):  # NaN hides from min and max, not from a sum
         return False
-    if max(ring) <= min(image.width, image.height):
-        return True
-    return max(ring[::2]) <= image.width and max(ring[1::2]) <= image.height
+    return max(ring) <= min(width, height) or (max(ring[::2]) <= width and max(ring[1::2]) <= height)
 
 
 # What a region must carry to be written in a form; a point falls back on the middle of the box.

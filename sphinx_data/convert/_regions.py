@@ -64,10 +64,11 @@ def usual_region(raw: bytes, label: str, width: int, height: int) -> Converted |
     x1, y1 = x0 + w, y0 + h
     if found.iscrowd or not (x0 >= 0 and y0 >= 0 and x1 <= width and y1 <= height and x1 - x0 >= 1 and y1 - y0 >= 1):
         return None
+    side = min(width, height)
     for ring in found.segmentation:
         if len(ring) < 6 or len(ring) % 2 or not (min(ring) >= 0 and _is_rounded(ring)):
             return None
-        if max(ring[::2]) > width or max(ring[1::2]) > height:
+        if max(ring) > side and (max(ring[::2]) > width or max(ring[1::2]) > height):
             return None
     box = (_round(x0), _round(y0), _round(x1), _round(y1))
     region = Region(box=box, polygon=found.segmentation or None, label=label)

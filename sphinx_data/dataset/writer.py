@@ -1,8 +1,6 @@
 """Writing one part: shards, then rejects, then the index, each appearing whole under its name."""
 
-from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -15,8 +13,7 @@ from sphinx_data.errors import InputError, InvalidSample, UsageError
 from sphinx_data.sample import Built, Reject, Sample, TextPart, encode, problems
 
 _PART_ROWS = 8192  # of DatasetWriter
-_CHUNK = 1 << 20  # bytes handed to the thread that stores them
-_CHUNKS_AHEAD = 8
+_CHUNK = 1 << 20  # bytes that are stored at once
 
 
 class PartWriter:
@@ -104,59 +101,44 @@ class PartWriter:
 
 
 class _Shard:
-    """One tar file being written, with its digest; a thread stores and hashes while the next samples are made."""
+    """One tar file being written, with its digest; members are collected, so that system calls are few."""
 
     def __init__(self, file: storage.AtomicFile, name: str, number: int) -> None:
         self.name, self.number, self.size = name, number, 0
         self._file, self._hash = file, xxhash.xxh3_128()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="shard")
         self._chunks: list[bytes | memoryview] = []
         self._collected = 0
-        self._storing: deque[Future[None]] = deque()
 
     def write(self, name: str, data: bytes | memoryview) -> int:
         """Append a member; returns the offset of its data."""
         start = self.size + tar.BLOCK
-        self._append(tar.header(name, len(data)))
-        self._append(data)
-        self._append(bytes(tar.padded(len(data)) - len(data)))
+        size = len(data)
+        self._append((tar.header(name, size), data, bytes(-size % tar.BLOCK)), start + tar.padded(size))
         return start
 
     def close(self) -> dict[str, Any]:
         """Make the shard appear under its name."""
-        self._append(tar.END)
-        self._hand_over()
-        self._finish(0)
-        self._thread.shutdown()
+        self._append((tar.END,), self.size + len(tar.END))
+        self._store()
         self._file.commit()
         return {"name": self.name, "size": self.size, "xxh3": self._hash.hexdigest()}
 
     def discard(self) -> None:
         """Forget the shard."""
-        self._thread.shutdown(cancel_futures=True)
         self._file.discard()
 
-    def _append(self, data: bytes | memoryview) -> None:
-        self._chunks.append(data)
-        self.size += len(data)
-        self._collected += len(data)
+    def _append(self, chunks: Sequence[bytes | memoryview], end: int) -> None:
+        self._chunks += chunks
+        self._collected += end - self.size
+        self.size = end
         if self._collected >= _CHUNK:
-            self._hand_over()
+            self._store()
 
-    def _hand_over(self) -> None:
-        self._storing.append(self._thread.submit(self._store, self._chunks))
-        self._chunks, self._collected = [], 0
-        self._finish(_CHUNKS_AHEAD)
-
-    def _finish(self, most: int) -> None:
-        """Wait until at most so many chunks are under way; raises what storing them raised."""
-        while len(self._storing) > most:
-            self._storing.popleft().result()
-
-    def _store(self, chunks: list[bytes | memoryview]) -> None:
-        self._file.write_all(chunks)
-        for chunk in chunks:
+    def _store(self) -> None:
+        self._file.write_all(self._chunks)
+        for chunk in self._chunks:
             self._hash.update(chunk)
+        self._chunks, self._collected = [], 0
 
 
 def describe(sample: Sample) -> dict[str, Any]:
