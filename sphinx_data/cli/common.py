@@ -121,8 +121,11 @@ class Build(msgspec.Struct, kw_only=True):
 def execute(build: Build, flags: dict[str, Any]) -> int:
     """Plan, build what is missing, print the summary; returns the exit status."""
     if flags["dry_run"]:
-        weights = [build.weight(record) for record in build.records()]
-        show({"records": len(weights), "bytes": sum(weights), "out": flags["out"], **build.notes}, flags["as_json"])
+        records = size = 0
+        for record in build.records():
+            records += 1
+            size += build.weight(record)
+        show({"records": records, "bytes": size, "out": flags["out"], **build.notes}, flags["as_json"])
         return 0
     made = make(
         build, flags["out"], flags["name"], overwrite=flags["overwrite"], workers=flags["workers"],

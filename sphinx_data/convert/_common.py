@@ -3,6 +3,8 @@
 import heapq
 import os
 import stat
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
@@ -15,6 +17,7 @@ from sphinx_data.errors import InputError
 from sphinx_data.sample import Struct
 
 MISSING = -1
+_LATEST = 1 << 16
 
 
 class CommonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,14 +133,48 @@ class UniqueIds:
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._seen: dict[int, int] = {}
+        self._seen = _Numbers()
+        self._again: dict[int, int] = {}  # how often those came that came more than once
 
     def __call__(self, name: object) -> str:
         """``<source>/<name>``, unique."""
         base = f"{self._source}/{clean_text(str(name))}"
         key = xxhash.xxh3_64_intdigest(base.encode())
-        count = self._seen[key] = self._seen.get(key, 0) + 1
-        return base if count == 1 else self(f"{name}~{count}")
+        if self._seen.add(key):
+            return base
+        count = self._again[key] = self._again.get(key, 1) + 1
+        return self(f"{name}~{count}")
+
+
+class _Numbers:
+    """A set of numbers below 2**64: the latest as Python has them, the others as sorted arrays."""
+
+    def __init__(self) -> None:
+        self._latest: set[int] = set()
+        self._older: list[array[int]] = []  # each more than twice as long as the next
+
+    def add(self, number: int) -> bool:
+        """Whether the number is a new one."""
+        if number in self._latest:
+            return False
+        for numbers in self._older:
+            place = bisect_left(numbers, number)
+            if place < len(numbers) and numbers[place] == number:
+                return False
+        self._latest.add(number)
+        if len(self._latest) == _LATEST:
+            self._put_away()
+        return True
+
+    def _put_away(self) -> None:
+        import numpy as np
+
+        found = np.fromiter(self._latest, np.uint64, len(self._latest))
+        self._latest = set()
+        while self._older and len(self._older[-1]) <= 2 * len(found):
+            found = np.concatenate([found, np.frombuffer(self._older.pop(), np.uint64)])
+        found.sort()
+        self._older.append(array("Q", found.tobytes()))
 
 
 def clean_text(text: str) -> str:

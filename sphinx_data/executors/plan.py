@@ -6,6 +6,8 @@ until the dataset is complete; resuming plans again and refuses, by name, whatev
 """
 
 import struct
+import tempfile
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
 from typing import Any
@@ -100,14 +102,16 @@ def make(
     """
     spool = _Spool(directory)
     try:
-        weights = [(spool.add(record), weight(record)) for record in records]
+        works = _Works()
+        for record in records:
+            works.add(spool.add(record), weight(record))
         plan = Plan(
             builder=builder,
             name=name,
             parameters=msgspec.json.decode(msgspec.json.encode(parameters)),  # as plan.json gives them back
             inputs=tuple(inputs),
             records=spool.identity(),
-            parts=tuple(_cut(weights)),
+            parts=tuple(_cut(works)),
         )
         place = storage.join(directory, layout.PLAN)
         existing = load(directory) if storage.exists(place) else None
@@ -134,11 +138,10 @@ def load(directory: str) -> Plan:
         raise InputError(f"{place}: damaged ({error}); delete the folder and build it again") from None
 
 
-def read_records(directory: str, part: Part, kind: type[Any]) -> list[Any]:
+def read_records(directory: str, part: Part, kind: type[Any]) -> Iterator[Any]:
     """The records of one part."""
     data = storage.RangeReader(1).read(storage.join(directory, layout.RECORDS), part.offset, part.size)
-    decoder = msgspec.msgpack.Decoder(kind)
-    return [decoder.decode(frame) for frame in _frames(memoryview(data))]
+    return map(msgspec.msgpack.Decoder(kind).decode, _frames(memoryview(data)))
 
 
 class _Spool:
@@ -201,12 +204,34 @@ def _short(record: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def _cut(sizes: list[tuple[int, int]]) -> Iterator[Part]:
+class _Works:
+    """Bytes in ``plan.records`` and bytes of media of every record, in order; most of them in a file."""
+
+    def __init__(self) -> None:
+        self.total = 0  # bytes of media
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with its last reference)
+        self._last = array("Q")
+
+    def add(self, size: int, weight: int) -> None:
+        self._last.extend((size, weight))
+        self.total += weight
+        if len(self._last) == 1 << 16:
+            self._last.tofile(self._file)
+            self._last = array("Q")
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        self._file.seek(0)
+        while data := self._file.read(1 << 19):
+            numbers = array("Q", data)
+            yield from zip(numbers[::2], numbers[1::2], strict=True)
+        yield from zip(self._last[::2], self._last[1::2], strict=True)
+
+
+def _cut(works: _Works) -> Iterator[Part]:
     """Ranges of about equal work: a pure function of the records, never of the workers."""
-    total = sum(weight for _, weight in sizes)
-    limit = min(max(total // PARTS, SMALLEST_PART), PART_BYTES)
+    limit = min(max(works.total // PARTS, SMALLEST_PART), PART_BYTES)
     start = end = records = work = 0
-    for size, weight in sizes:
+    for size, weight in works:
         if records and (work + weight > limit or records >= PART_RECORDS):
             yield Part(records=records, offset=start, size=end - start)
             start, records, work = end, 0, 0
