@@ -1,10 +1,12 @@
-"""Checkpoints: weights, optimizer and the run's state in a folder that appears whole or not at all.
+"""Checkpoints: weights, moments and the run's state in a folder that appears whole or not at all.
 
-The state of the data is one integer, the packs that were consumed; fingerprints say of which data.
+Every rank writes its part (torch.distributed.checkpoint) from a copy, while training goes on; any number of ranks reads
+it. The state of the data is one integer, the packs that were consumed; fingerprints say of which data.
 """
 
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +14,17 @@ from typing import Any
 
 import msgspec
 import torch
-from safetensors.torch import load_file, save_file
+import torch.distributed.checkpoint as dcp
+from safetensors import SafetensorError
+from torch.distributed.checkpoint.api import CheckpointException
 
-from sphinx_data.errors import InputError, UsageError
+from sphinx_data.errors import InputError, OutputError, UsageError
 from sphinx_data.sample import Struct
+from sphinx_model.optim import Optimizer
+from sphinx_model.world import World
 
 STATE = "state.json"
+warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # a process alone needs no group
 
 
 class RunState(Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -30,50 +37,103 @@ class RunState(Struct, frozen=True, kw_only=True, omit_defaults=False):
     settings: dict[str, Any]  # of the recipe, those that change the numbers
 
 
-def save(folder: Path, state: RunState, model: torch.nn.Module, optimizer: torch.optim.Optimizer, keep: int) -> None:
-    """Write ``folder/STEP`` atomically, then delete all but the newest `keep`."""
-    with whole_folder(folder / f"{state.step:08d}") as place:
-        weights = {name: value.detach().contiguous() for name, value in _trained(model).items()}
-        save_file(weights, place / "model.safetensors")
-        torch.save({"optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()}, place / "optimizer.pt")
-        (place / STATE).write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=1))
-    for old in sorted(_steps(folder))[:-keep]:
-        _delete(folder / f"{old:08d}")
+class Checkpoints:
+    """The checkpoints of a run, ``folder/STEP``."""
 
+    def __init__(self, folder: Path, keep: int, world: World) -> None:
+        self._folder, self._keep, self._world = folder, keep, world
+        self._pending: tuple[int, Any] | None = None
+        if world.first:
+            folder.mkdir(parents=True, exist_ok=True)
+            for leftover in folder.glob(".tmp-*/"):  # of a killed process: a run has one at a time
+                shutil.rmtree(leftover)
+        world.wait()
 
-def load(folder: Path, now: RunState, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Restore the newest checkpoint and return its step; 0 where there is none.
+    def save(self, state: RunState, optimizer: Optimizer) -> None:
+        """Begin to write ``folder/STEP``: returns when the tensors are copied, a thread writes them.
 
-    Raises UsageError naming the first thing in which it is not of the run `now`, InputError when it is damaged.
-    """
-    steps = _steps(folder)
-    if not steps:
-        return 0
-    place = folder / f"{max(steps):08d}"
-    try:
-        state = msgspec.json.decode((place / STATE).read_bytes(), type=RunState)
-        weights = load_file(place / "model.safetensors")
-        extra = torch.load(place / "optimizer.pt", weights_only=True)
-    except Exception as error:  # safetensors, pickle and zip raise what they like at damaged files
-        problem = str(error).partition("\n")[0]
-        raise InputError(f"{place}: is damaged ({problem}); delete it to go on from the one before") from None
-    _refuse_difference(state, now, place)
-    trained = _trained(model)
-    shapes = {name: value.shape for name, value in weights.items()}
-    if shapes != {name: value.shape for name, value in trained.items()}:
-        odd = sorted(name for name in shapes.keys() | trained.keys() if not _fits(weights, trained, name))
-        raise UsageError(f"{place}: was saved by another model; {odd[0]} and {len(odd) - 1} more tensors do not match")
-    with torch.no_grad():
-        for name, value in trained.items():
-            value.copy_(weights[name])
-    optimizer.load_state_dict(extra["optimizer"])
-    torch.set_rng_state(extra["rng"])
-    return state.step
+        One is written at a time. Raises OutputError where the one before could not be written.
+        """
+        self.finish()
+        temporary = self._folder / f".tmp-{state.step:08d}"
+        if self._world.first:
+            temporary.mkdir()
+            (temporary / STATE).write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=1))
+        self._world.wait()
+        self._pending = (
+            state.step,
+            dcp.async_save(
+                dict(optimizer.tensors()),
+                checkpoint_id=temporary,
+                process_group=self._world.host,
+                no_dist=self._world.size == 1,
+            ),
+        )
+
+    def finish(self) -> None:
+        """Wait until what was begun is under its final name; then delete all but the newest.
+
+        Raises OutputError where it could not be written: the checkpoints before it are still there.
+        """
+        if self._pending is None:
+            return
+        (step, written), self._pending = self._pending, None
+        problem = None
+        try:
+            written.result()
+        except (Exception, CheckpointException) as error:  # the latter is none of the former
+            problem = _cause(error)
+        failed = self._world.total([float(problem is not None)])[0]
+        temporary, final = self._folder / f".tmp-{step:08d}", self._folder / f"{step:08d}"
+        if failed:
+            shutil.rmtree(temporary, ignore_errors=True)
+            why = problem or "another rank failed"
+            raise OutputError(f"{final}: cannot be written ({why}); make room and run the same command again to go on")
+        if self._world.first:
+            _sync(temporary / STATE)
+            _sync(temporary)
+            if final.exists():
+                _delete(final)
+            temporary.replace(final)
+            _sync(self._folder)
+            for old in sorted(_steps(self._folder))[: -self._keep]:
+                _delete(self._folder / f"{old:08d}")
+        self._world.wait()
+
+    def load(self, now: RunState, optimizer: Optimizer) -> int:
+        """Restore the newest checkpoint and return its step; 0 where there is none.
+
+        Raises UsageError naming the first thing in which it is not of the run `now`, InputError when it is damaged.
+        """
+        steps = _steps(self._folder)
+        if not steps:
+            return 0
+        place = self._folder / f"{max(steps):08d}"
+        tensors = dict(optimizer.tensors())
+        try:
+            state = msgspec.json.decode((place / STATE).read_bytes(), type=RunState)
+            stored = dcp.FileSystemReader(place).read_metadata().state_dict_metadata
+        except Exception as error:  # pickle, JSON and files raise what they like when damaged
+            raise _damaged(place, error) from None
+        _refuse_difference(state, now, place)
+        shapes = {name: getattr(found, "size", None) for name, found in stored.items()}
+        odd = sorted(name for name in shapes.keys() | tensors.keys() if not _fits(name, shapes, tensors))
+        if odd:
+            more = f"{odd[0]} and {len(odd) - 1} more tensors do not match"
+            raise UsageError(f"{place}: was saved by another model; {more}")
+        try:
+            dcp.load(tensors, checkpoint_id=place, no_dist=self._world.size == 1)
+        except (Exception, CheckpointException) as error:
+            raise _damaged(place, error) from None
+        return state.step
 
 
 @contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `final`, synced and in place of an older one, when the block ends well."""
+    """A temporary folder that becomes `final`, synced and in place of an older one, when the block ends well.
+
+    Raises OutputError, with nothing changed, where there is no room.
+    """
     final.parent.mkdir(parents=True, exist_ok=True)
     for leftover in final.parent.glob(".tmp-*/"):  # of a killed process: a run has one at a time
         shutil.rmtree(leftover)
@@ -87,6 +147,8 @@ def whole_folder(final: Path) -> Iterator[Path]:
             _delete(final)
         temporary.replace(final)
         _sync(final.parent)
+    except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
+        raise OutputError(f"{final}: cannot be written ({error}); make room and run the same command again") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -106,6 +168,17 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _cause(error: BaseException) -> str:
+    """What went wrong first, in a line: the library wraps the errors of ranks."""
+    failures = getattr(error, "failures", {})
+    inner = next((failure[0] for _, failure in sorted(failures.items())), error)
+    return " ".join(str(inner).split()) or type(inner).__name__
+
+
+def _damaged(place: Path, error: BaseException) -> InputError:
+    return InputError(f"{place}: is damaged ({_cause(error)[:200]}); delete it to go on from the one before")
+
+
 def _refuse_difference(saved: RunState, now: RunState, place: Path) -> None:
     before = {"data": saved.dataset, **saved.settings, "plan": saved.plan}
     after = {"data": now.dataset, **now.settings, "plan": now.plan}
@@ -117,13 +190,8 @@ def _refuse_difference(saved: RunState, now: RunState, place: Path) -> None:
             )
 
 
-def _trained(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters that train; frozen encoders stay where they came from."""
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-
-
-def _fits(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], name: str) -> bool:
-    return name in one and name in other and one[name].shape == other[name].shape
+def _fits(name: str, stored: dict[str, Any], tensors: dict[str, torch.Tensor]) -> bool:
+    return name in stored and name in tensors and stored[name] == tensors[name].shape
 
 
 def _steps(folder: Path) -> list[int]:

@@ -16,8 +16,8 @@ from sphinx_data import storage
 from sphinx_data.dataset.reader import Dataset
 from sphinx_data.dialects import Dialect
 from sphinx_data.sample import Sample, Struct
-from sphinx_model.encoding import IGNORE, Turn
-from sphinx_model.loss import token_losses
+from sphinx_model.encoding import Turn
+from sphinx_model.loss import IGNORE, supervised, token_losses
 from sphinx_model.rendering import encode, turns, views
 
 BATCH = 16  # samples of one forward pass
@@ -55,6 +55,11 @@ class Evaluation(Struct, frozen=True, kw_only=True, omit_defaults=False):
             f"p = {self.p_value:.2g}" + (f"; {self.unreadable} samples cannot be read" if self.unreadable else "")
         )
 
+    def write(self, place: Path) -> None:
+        """As JSON, atomically."""
+        place.parent.mkdir(parents=True, exist_ok=True)
+        storage.write_atomic(place, msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+
 
 def evaluate(
     model: Any,
@@ -62,11 +67,11 @@ def evaluate(
     dataset: Dataset,
     dialect: Dialect,
     rows: Sequence[int],
-    place: Path,
+    place: Path | None,
     seed: int,
     answers: int = 12,
 ) -> Evaluation:
-    """Measure a model on `rows` of a held-out dataset and write the result to `place`.
+    """Measure a model on `rows` of a held-out dataset and write the result to `place`, if one is given.
 
     Pictures are exchanged between samples of one source whose pictures differ and are laid out alike, so that text and
     number of tokens stay the same; the test is Student's paired t on the differences of the losses.
@@ -94,7 +99,8 @@ def evaluate(
         },
         answers=tuple(_answers(model, processor, dataset, dialect, list(means), answers, seed)),
     )
-    storage.write_atomic(place, msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+    if place is not None:
+        found.write(place)
     return found
 
 
@@ -137,7 +143,7 @@ def t_tail(t: float, freedom: int) -> float:
     return float(constant * (density.sum() - (density[0] + density[-1]) / 2) * (angles[1] - angles[0]))
 
 
-@torch.inference_mode()
+@torch.no_grad()  # sharded layers must not gather into inference tensors
 def _losses(
     model: Any, processor: Any, dataset: Dataset, dialect: Dialect, pairs: Sequence[tuple[int, int]]
 ) -> Iterator[tuple[int, list[float]]]:
@@ -170,7 +176,7 @@ def _losses(
         hidden = model.model(input_ids=ids, pixel_values=_stack(pixels, model)).last_hidden_state
         for number, row in enumerate(rows):
             one = slice(number, number + 1)
-            yield row, token_losses(hidden[one], model.lm_head.weight, labels[one]).tolist()
+            yield row, token_losses(hidden[one], model.lm_head.weight, *supervised(labels[one])).tolist()
 
 
 def _answers(
@@ -189,7 +195,7 @@ def _answers(
         yield _answer(model, processor, dataset, dialect, row)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # sharded layers must not gather into inference tensors
 def _answer(model: Any, processor: Any, dataset: Dataset, dialect: Dialect, row: int) -> Answer:
     example = dataset[row]
     sample: Sample = example.sample

@@ -7,20 +7,27 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from itertools import chain, count, islice, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
+import torch.nn.functional as F
 
 from sphinx_data.dataset.reader import Dataset
 from sphinx_data.dialects import Dialect
 from sphinx_data.errors import InputError
-from sphinx_model.encoding import IGNORE, Encoded
+from sphinx_model.encoding import Encoded
+from sphinx_model.loss import IGNORE, supervised
 from sphinx_model.metrics import read_lines, rewrite_lines
-from sphinx_model.packing import Plan
-from sphinx_model.rendering import encode, views
+from sphinx_model.packing import Entry, Plan, pack_at
+from sphinx_model.recipe import TrainRecipe
+from sphinx_model.rendering import encode, part, views
+from sphinx_model.world import StuckError, World
 
 
 class Pack(NamedTuple):
@@ -30,15 +37,43 @@ class Pack(NamedTuple):
     labels: torch.Tensor  # int64 [L], not shifted, -100 where nothing is learned
     position_ids: torch.Tensor  # int64 [L], from 0 in every document: the model derives the document mask from it
     pixel_values: torch.Tensor  # uint8 [V, S, S, 3]
+    groups: torch.Tensor  # int64 [L], number of the source in `PackDataset.groups`
+    shares: torch.Tensor  # float32 [L], one over the supervised tokens of the document
+    lengths: torch.Tensor  # int32 [documents], the padding as the last one; they add up to L
+    filled: int  # positions before the padding
+
+
+class Counts(NamedTuple):
+    """What a micro-batch holds, known without asking a device."""
+
+    tokens: int  # positions of documents, without padding
+    pairs: int  # (position, earlier or same position of its document)
+    views: int
+    supervised: int
+    weight: float  # of all supervised tokens
 
 
 class Batch(NamedTuple):
-    """Packs of one micro-batch stacked: [B, L] each, views concatenated in reading order."""
+    """Packs of one micro-batch stacked, [B, L] each; views concatenated in reading order."""
 
     input_ids: torch.Tensor
-    labels: torch.Tensor
     position_ids: torch.Tensor
-    pixel_values: torch.Tensor
+    pixel_values: torch.Tensor  # uint8 [V, S, S, 3]
+    places: torch.Tensor  # int64 [S] of supervised positions, flat in B * L: of the states that predict them
+    targets: torch.Tensor  # int64 [S]
+    groups: torch.Tensor  # int64 [S]
+    weights: torch.Tensor  # float32 [S], of the losses
+    boundaries: torch.Tensor  # int32 [documents + 1], where documents begin in B * L, and the end
+    counts: Counts
+
+    def to(self, device: torch.device) -> "Batch":
+        """The tensors on a device, copied from pinned memory without waiting where that is a GPU."""
+        if device.type != "cuda":
+            return self
+        tensors = {name: value for name, value in self._asdict().items() if name != "counts"}
+        return self._replace(**{
+            name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in tensors.items()
+        })  # fmt: skip
 
 
 class BadSamples:
@@ -77,6 +112,7 @@ class PackDataset:
         self.tokens, self.bad = tokens, bad
         pad = processor.tokenizer.pad_token_id
         self._pad = processor.tokenizer.eos_token_id if pad is None else pad
+        self.groups, self._group = _groups(dataset)
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -85,69 +121,167 @@ class PackDataset:
         """Pack `number`. A sample that cannot be decoded leaves its slot empty and unsupervised."""
         ids = np.full(self.tokens, self._pad, dtype=np.int64)
         labels = np.full(self.tokens, IGNORE, dtype=np.int64)
-        positions = np.zeros(self.tokens, dtype=np.int64)
+        positions, groups = np.zeros(self.tokens, dtype=np.int64), np.zeros(self.tokens, dtype=np.int64)
+        shares = np.zeros(self.tokens, dtype=np.float32)
         pixels: list[np.ndarray] = []
-        start = 0
-        for row in self.plan.pack(number):
-            encoded, found = self._read(row)
+        start, lengths = 0, []
+        for entry in self.plan.pack(number):
+            encoded, found = self._read(entry)
             stop = start + len(encoded.input_ids)
             positions[start:stop] = np.arange(stop - start)
             if found is not None:
                 ids[start:stop], labels[start:stop] = encoded.input_ids, encoded.labels
+                groups[start:stop] = self._group[entry.row]
+                shares[start:stop] = 1.0 / max(1, sum(label != IGNORE for label in encoded.labels))
                 pixels += found
+            lengths.append(stop - start)
             start = stop
         positions[start:] = np.arange(self.tokens - start)  # padding is a document of its own
-        return Pack(*(torch.from_numpy(array) for array in (ids, labels, positions, self._stack(pixels))))
+        lengths += [self.tokens - start] if start < self.tokens else []
+        arrays = (ids, labels, positions, self._stack(pixels), groups, shares, np.array(lengths, dtype=np.int32))
+        return Pack._make([*map(torch.from_numpy, arrays), start])
 
-    def _read(self, row: int) -> tuple[Encoded, list[np.ndarray] | None]:
-        """A sample and the views of its pictures in order; None where it cannot be read, without ids if not even that.
+    def _read(self, entry: Entry) -> tuple[Encoded, list[np.ndarray] | None]:
+        """A sample, or a part of one, and the views of its pictures in order; None where it cannot be read, then
+        without ids if not even that.
 
         Decoders raise whatever they like at damaged bytes, so everything is caught, written down and limited.
         """
         encoded, name = Encoded([], [], []), None
         try:
-            example = self.dataset[row]
+            example = self.dataset[entry.row]
             name = example.sample.id
-            encoded, layouts = encode(example.sample, self.processor, self.dialect)
+            encoded, layouts = encode(part(example.sample, entry.first, entry.last), self.processor, self.dialect)
             return encoded, [views(example, image, layouts[image], self.processor) for image in encoded.images]
         except Exception as error:
-            self.bad.add(row, name, error)
+            self.bad.add(entry.row, name, error)
             return encoded, None
 
     def empty(self) -> Pack:
         """A pack without samples, which fills the last global batch."""
         ids = torch.full((self.tokens,), self._pad)
-        nothing = torch.full_like(ids, IGNORE)
-        return Pack(ids, nothing, torch.arange(self.tokens), torch.from_numpy(self._stack([])))
+        nothing, zeros = torch.full_like(ids, IGNORE), torch.zeros_like(ids)
+        views = torch.from_numpy(self._stack([]))
+        one = torch.tensor([self.tokens], dtype=torch.int32)
+        return Pack(ids, nothing, torch.arange(self.tokens), views, zeros, zeros.float(), one, 0)
 
     def _stack(self, views: list[np.ndarray]) -> np.ndarray:
         size = self.processor.rule.view_size
         return np.concatenate(views) if views else np.empty((0, size, size, 3), np.uint8)
 
 
-def collate(packs: list[Pack]) -> Batch:
-    """Stack packs to one micro-batch."""
-    return Batch(
-        torch.stack([pack.input_ids for pack in packs]),
-        torch.stack([pack.labels for pack in packs]),
-        torch.stack([pack.position_ids for pack in packs]),
-        torch.cat([pack.pixel_values for pack in packs]),
+def _groups(dataset: Dataset) -> tuple[list[str], np.ndarray]:
+    """Names ``DOMAIN/SOURCE`` in alphabetical order, and the number of each row's, [N]."""
+    table = dataset.table(["domain", "source"])
+    names = pc.binary_join_element_wise(table["domain"].cast("string"), table["source"].cast("string"), "/")
+    coded = names.combine_chunks().dictionary_encode()
+    found = coded.dictionary.to_pylist()
+    ordered = sorted(found)
+    rank = np.array([ordered.index(name) for name in found], dtype=np.int64)
+    return ordered, rank[coded.indices.to_numpy()]
+
+
+WEIGHTS = {"token": 0.0, "sqrt": 0.5, "sample": 1.0}  # power of one over the supervised tokens of a document
+
+
+def collate(packs: list[Pack], loss: str = "token") -> Batch:
+    """Stack packs to one micro-batch; `loss` says what weighs the same, tokens or samples (see `WEIGHTS`)."""
+    ids, labels, positions, groups, shares = (
+        torch.stack([getattr(pack, name) for pack in packs])
+        for name in ("input_ids", "labels", "position_ids", "groups", "shares")
     )
+    pixels, lengths = (torch.cat([getattr(pack, name) for pack in packs]) for name in ("pixel_values", "lengths"))
+    places, targets = supervised(labels)
+    boundaries = F.pad(lengths.cumsum(0, dtype=torch.int32), (1, 0))
+    groups, weights = groups.flatten()[places + 1], shares.flatten()[places + 1] ** WEIGHTS[loss]
+    filled, weight = sum(pack.filled for pack in packs), float(weights.sum(dtype=torch.float64))
+    counts = Counts(filled, _pairs(packs), len(pixels), len(targets), weight)
+    return Batch(ids, positions, pixels, places, targets, groups, weights, boundaries, counts)
 
 
-def read_ahead(read: Callable[[int], Pack], numbers: Iterator[int], threads: int, ahead: int) -> Generator[Pack]:
+def _pairs(packs: list[Pack]) -> int:
+    """(position, earlier or same position of its document) in packs, without their padding."""
+    pairs = 0
+    for pack in packs:
+        lengths = pack.lengths.to(torch.int64)
+        padding = len(pack.input_ids) - pack.filled
+        pairs += int((lengths * (lengths + 1) // 2).sum()) - padding * (padding + 1) // 2
+    return pairs
+
+
+def read_ahead(
+    read: Callable[[int], Pack], numbers: Iterator[int], threads: int, ahead: int, timeout: float | None = None
+) -> Generator[Pack]:
     """`read` applied by threads, results in the order of `numbers`, at most `ahead` waiting.
 
-    An error is raised in its place of the order. Closing the iterator cancels what waits and ends the threads.
+    An error is raised in its place of the order; TimeoutError, with the number, where a result takes longer than
+    `timeout` seconds. Closing the iterator cancels what waits and ends the threads.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="packs")
-    waiting: deque[Future[Pack]] = deque()
+    waiting: deque[tuple[int, Future[Pack]]] = deque()
+    stuck = False
     try:
-        for number in numbers:
-            waiting.append(pool.submit(read, number))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        for number in chain(numbers, repeat(None)):
+            if number is not None:
+                waiting.append((number, pool.submit(read, number)))
+            if number is None and not waiting:
+                return
+            if number is None or len(waiting) >= ahead:
+                oldest, result = waiting.popleft()
+                done, _ = wait([result], timeout)
+                if not done:
+                    stuck = True
+                    raise TimeoutError(oldest)
+                yield result.result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=not stuck, cancel_futures=True)
+
+
+def batches(packs: PackDataset, recipe: TrainRecipe, world: World, first: int, packs_in_all: int) -> Generator[Batch]:
+    """Micro-batches of this rank from position `first` of the run's packs on; beyond `packs_in_all` packs are empty.
+
+    Rank r of W takes position r of every W, so that a global batch is the same for any number of ranks. Raises
+    StuckError, naming the pack and its samples, where reading one takes longer than `parallel.timeout`.
+    """
+
+    def read(position: int) -> Pack:
+        return packs[pack_at(position, len(packs), recipe.seed)] if position < packs_in_all else packs.empty()
+
+    per_rank = recipe.pack.batch // world.size
+    ready = read_ahead(
+        read, count(first + world.rank, world.size), recipe.threads, 2 * per_rank, recipe.parallel.timeout
+    )
+    with closing(ready):
+        try:
+            while True:
+                yield collate(list(islice(ready, recipe.pack.micro_batch)), recipe.loss)
+        except TimeoutError as error:
+            number = pack_at(error.args[0], len(packs), recipe.seed)
+            names = ", ".join(packs.dataset.sample(entry.row).id for entry in packs.plan.pack(number)[:3])
+            raise StuckError(
+                f"rank {world.rank}: pack {number} ({names}, ...) was not read within {recipe.parallel.timeout:g} s "
+                "(parallel.timeout); is its storage still there?"
+            ) from None
+
+
+def on_device(ready: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """Batches on a device, each copied while the one before is computed."""
+    if device.type != "cuda":
+        yield from ready
+        return
+    copies, waiting = torch.cuda.Stream(device), None
+    for batch in ready:
+        with torch.cuda.stream(copies):
+            copied = batch.to(device)
+        if waiting is not None:
+            yield _arrived(waiting, copies)
+        waiting = copied
+
+
+def _arrived(batch: Batch, copies: torch.cuda.Stream) -> Batch:
+    """Make the computing stream wait for a copy, and the allocator know that it uses it."""
+    now = torch.cuda.current_stream()
+    now.wait_stream(copies)
+    for tensor in batch[:-1]:
+        tensor.record_stream(now)
+    return batch

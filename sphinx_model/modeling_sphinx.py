@@ -157,7 +157,9 @@ class SphinxModel(SphinxPreTrainedModel):
         for token, vector in marks.items():
             embeddings = torch.where((input_ids == token).unsqueeze(-1), vector.to(embeddings.dtype), embeddings)
         views = 0 if pixel_values is None else pixel_values.shape[0]
-        placeholders, wanted = int(is_patch.sum()), views * config.view_tokens
+        wanted = views * config.view_tokens
+        # training packs are counted when they are made; asking a GPU would make every micro-batch wait for the last
+        placeholders = wanted if self.training and input_ids.is_cuda else int(is_patch.sum())
         if placeholders != wanted:
             raise ValueError(f"{placeholders} image placeholders, but {views} views give {wanted} features")
         if pixel_values is not None and views:
@@ -184,7 +186,9 @@ class SphinxModel(SphinxPreTrainedModel):
         if not self.encoders.frozen:
             size = self.config.view_size
             return self.get_image_features(torch.zeros(1, size, size, 3, dtype=torch.uint8, device=device))
-        return self._connect([torch.zeros(1, *shape, device=device) for shape in self.config.feature_shapes])
+        dtype = self.marks.start.dtype  # of the connector too, whatever sharding computes in
+        shapes = self.config.feature_shapes
+        return self._connect([torch.zeros(1, *shape, device=device, dtype=dtype) for shape in shapes])
 
     def forward(
         self,

@@ -4,8 +4,10 @@ Inside windows of 8,192 consecutive positions of the mix, spread evenly under tw
 views; then the packs of a window are shuffled, so that long and short samples do not train apart.
 """
 
+import json
 from collections import Counter
-from typing import NamedTuple
+from contextlib import suppress
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from sphinx_data import order, storage
 from sphinx_data.dataset import tables
 from sphinx_data.dataset.reader import Dataset
-from sphinx_data.errors import UsageError
+from sphinx_data.errors import InputError, UsageError
 
 WINDOW = 8192
 SCHEMA = pa.schema(
@@ -24,15 +26,44 @@ SCHEMA = pa.schema(
 _IN_WINDOW = 4  # what a key is for; `order` uses the others
 
 
-RULES = ("not-encodable", "nothing-supervised", "too-many-tokens", "too-many-views")  # why a sample is in no pack
+TOO_LONG = ("too-many-tokens", "too-many-views")
+TOO_LONG_TURNS = "too-long-turns"  # of a sample whose other turns are in packs
+RULES = ("not-encodable", "nothing-supervised", *TOO_LONG)  # why a sample is in no pack
+
+
+class Entry(NamedTuple):
+    """A sample, or the turns `first` to `last` (not included) of one that was split."""
+
+    row: int
+    first: int
+    last: int
+
+
+class Piece(NamedTuple):
+    """The turns `first` to `last` (not included) of a sample that is split, and what they cost."""
+
+    first: int
+    last: int
+    tokens: int
+    views: int
+
+
+class Split(Protocol):
+    """How samples that are too long are cut; see `splitting.Splitter`."""
+
+    key: str  # of everything that pieces depend on beside the dataset and the budgets
+
+    def __call__(self, row: int) -> tuple[list[Piece], int]:
+        """Pieces of a row that each fit in a pack, and how many of its turns are in none."""
 
 
 class Plan(NamedTuple):
-    """Packs of a dataset: pack k holds rows[starts[k]:starts[k + 1]], in the order of the mix."""
+    """Packs of a dataset: pack k holds entries[starts[k]:starts[k + 1]], in the order of the mix."""
 
-    rows: NDArray[np.int64]  # [entries], rows of the dataset
+    entries: NDArray[np.int64]  # [entries, 3]: row of the dataset, first turn, last turn (not included)
     starts: NDArray[np.int64]  # [packs + 1]
-    dropped: dict[str, int]  # rule -> samples that are in no pack
+    dropped: dict[str, int]  # rule -> samples, or turns of split samples, that are in no pack
+    split: int  # samples that were cut at turns
     fill: float  # share of the tokens of all packs that samples take
     bound: float  # the most that any packing of these samples could fill
     fingerprint: str
@@ -40,51 +71,103 @@ class Plan(NamedTuple):
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    def pack(self, number: int) -> list[int]:
-        """Rows of one pack."""
-        return self.rows[self.starts[number] : self.starts[number + 1]].tolist()
+    def pack(self, number: int) -> list[Entry]:
+        """What one pack holds."""
+        return [Entry(*entry) for entry in self.entries[self.starts[number] : self.starts[number + 1]].tolist()]
 
 
-def plan(dataset: Dataset, lengths: pa.Table, tokens: int, views: int, folder: str, seed: int = 0) -> Plan:
-    """Plan all packs of `tokens` positions and at most `views` encoded views; kept as ``folder/HASH.parquet``.
+def plan(
+    dataset: Dataset, lengths: pa.Table, tokens: int, views: int, folder: str, seed: int = 0, split: Split | None = None
+) -> Plan:
+    """Plan all packs of `tokens` positions and at most `views` encoded views, or read ``folder/HASH.parquet``.
 
-    HASH covers the dataset, the content of the lengths and the budgets. Samples that fit in no pack, have nothing to
-    learn or cannot be encoded are left out, counted and written to ``folder/HASH-dropped.parquet``. Raises UsageError
-    when nothing is left.
+    Args:
+        dataset: what to pack.
+        lengths: of its rows, see `lengths.measure`.
+        tokens: positions of a pack.
+        views: most encoded views of a pack.
+        folder: where plans are kept.
+        seed: of the order of packs.
+        split: cuts samples that are too long; by default they are left out.
+
+    HASH covers the dataset, the content of the lengths, the budgets, the seed and the way of splitting. Samples that
+    fit in no pack, have nothing to learn or cannot be encoded are left out, counted and written to
+    ``folder/HASH-dropped.parquet``. Raises UsageError when nothing is left.
     """
     columns = _integers(lengths)
     identity = xxhash.xxh3_128(f"{dataset.fingerprint}/{tokens}/{views}/{seed}/{WINDOW}".encode())
     for name in sorted(columns):
         identity.update(np.ascontiguousarray(columns[name]).data)
-    rules = refusals(lengths, tokens, views)
-    kept, left_out = np.flatnonzero(rules == ""), np.flatnonzero(rules != "")
-    dropped = dict(Counter(rules[left_out].tolist()))
-    if not len(kept):
+    identity.update(b"" if split is None else split.key.encode())
+    fingerprint = identity.hexdigest()
+    place = storage.join(folder, f"{fingerprint}.parquet")
+    if storage.exists(place):
+        with suppress(InputError):  # a damaged one is made again
+            return _read(place, fingerprint)
+    sized, dropped, left_out = _sized(columns, refusals(lengths, tokens, views), split)
+    if not len(sized):
         reasons = ", ".join(f"{count} {rule}" for rule, count in sorted(dropped.items())) or "the dataset is empty"
         raise UsageError(
-            f"pack: none of the {len(rules)} samples of {dataset.directory} can be trained with pack.tokens={tokens} "
+            f"pack: none of the {len(lengths)} samples of {dataset.directory} can be trained with pack.tokens={tokens} "
             f"and pack.views={views} ({reasons}); give larger packs or other data"
         )
-    assigned, count = np.empty(len(kept), dtype=np.int64), 0
-    for start in range(0, len(rules), WINDOW):
-        inside = slice(*np.searchsorted(kept, [start, start + WINDOW]))
-        rows = kept[inside]
-        packs = assign(columns["tokens"][rows], columns["views"][rows], tokens, views)
+    assigned, count = _assigned(sized, len(lengths), tokens, views, seed)
+    by_pack = np.argsort(assigned, kind="stable")  # within a pack the order of the mix
+    used, seen = int(sized[:, 3].sum()), int(sized[:, 4].sum())
+    bound = used / tokens / max(used / tokens, seen / views)
+    facts = {
+        "packs": count, "seed": seed, "dropped": dropped, "split": int(np.count_nonzero(sized[:, 1])),
+        "fill": used / (count * tokens), "bound": bound,
+    }  # fmt: skip
+    table = pa.table([assigned[by_pack], *sized[by_pack, :3].T], names=SCHEMA.names).cast(SCHEMA)
+    tables.write(storage.join(folder, f"{fingerprint}-dropped.parquet"), left_out)
+    tables.write(place, table, {name: json.dumps(value) for name, value in facts.items()})
+    return _read(place, fingerprint)
+
+
+def _read(place: str, fingerprint: str) -> Plan:
+    table, written = tables.read(place), tables.metadata(place)
+    facts = {name: json.loads(written[name]) for name in ("packs", "dropped", "split", "fill", "bound")}
+    entries = np.stack([table[name].to_numpy().astype(np.int64) for name in SCHEMA.names[1:]], axis=1)
+    starts = np.searchsorted(table["pack"].to_numpy(), np.arange(facts.pop("packs") + 1))
+    return Plan(entries=entries, starts=starts, fingerprint=fingerprint, **facts)
+
+
+def _sized(
+    columns: dict[str, NDArray[np.int64]], rules: NDArray[np.str_], split: Split | None
+) -> tuple[NDArray[np.int64], dict[str, int], pa.Table]:
+    """Entries as (row, first, last, tokens, views) in the order of the mix, [E, 5]; counts and rows of the others."""
+    kept = np.flatnonzero(rules == "")
+    turns = columns["turns"][kept]
+    whole = np.stack([kept, np.zeros_like(turns), turns, columns["tokens"][kept], columns["views"][kept]], axis=1)
+    why = list(rules)
+    dropped: Counter[str] = Counter()
+    pieces: list[tuple[int, ...]] = []
+    for row in np.flatnonzero(np.isin(rules, TOO_LONG)).tolist() if split is not None else []:
+        assert split is not None
+        found, left_out = split(row)
+        if found:
+            pieces += [(row, *piece) for piece in found]
+            dropped[TOO_LONG_TURNS] += left_out
+            why[row] = TOO_LONG_TURNS if left_out else ""
+    dropped.update(rule for rule in why if rule not in ("", TOO_LONG_TURNS))
+    sized = np.concatenate([whole, np.array(pieces, dtype=np.int64).reshape(-1, 5)])
+    rows = [row for row, rule in enumerate(why) if rule]
+    table = pa.table([pa.array(rows, pa.int64()), pa.array([why[row] for row in rows], pa.string())], ["row", "rule"])
+    return sized[np.lexsort((sized[:, 1], sized[:, 0]))], dict(+dropped), table
+
+
+def _assigned(sized: NDArray[np.int64], rows: int, tokens: int, views: int, seed: int) -> tuple[NDArray[np.int64], int]:
+    """Pack of every entry, window by window, and the number of packs."""
+    assigned, count = np.empty(len(sized), dtype=np.int64), 0
+    for start in range(0, rows, WINDOW):
+        inside = slice(*np.searchsorted(sized[:, 0], [start, start + WINDOW]))
+        packs = assign(sized[inside, 3], sized[inside, 4], tokens, views)
         made = int(packs.max(initial=-1)) + 1
         shuffled = order.permute(np.arange(made), max(made, 1), order.key(seed, _IN_WINDOW, start // WINDOW))
         assigned[inside] = count + shuffled[packs]
         count += made
-    by_pack = np.argsort(assigned, kind="stable")  # within a pack the order of the mix
-    rows, assigned = kept[by_pack], assigned[by_pack]
-    starts = np.searchsorted(assigned, np.arange(count + 1))
-    table = pa.table([assigned, rows, np.zeros_like(rows), columns["turns"][rows]], names=SCHEMA.names).cast(SCHEMA)
-    fingerprint = identity.hexdigest()
-    tables.write(storage.join(folder, f"{fingerprint}.parquet"), table, {"packs": str(count), "seed": str(seed)})
-    why = pa.table([left_out, rules[left_out]], names=["row", "rule"])
-    tables.write(storage.join(folder, f"{fingerprint}-dropped.parquet"), why)
-    used, seen = int(columns["tokens"][rows].sum()), int(columns["views"][rows].sum())
-    bound = used / tokens / max(used / tokens, seen / views)
-    return Plan(rows, starts, dropped, used / (count * tokens), bound, fingerprint)
+    return assigned, count
 
 
 def refusals(lengths: pa.Table, tokens: int, views: int) -> NDArray[np.str_]:

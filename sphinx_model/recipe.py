@@ -1,6 +1,6 @@
 """The training recipe: a YAML file with dotted overrides, checked on loading (docs/contracts.md, section 5)."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
@@ -11,6 +11,7 @@ from sphinx_data.errors import UsageError
 from sphinx_data.sample import Struct
 
 Positive = Annotated[float, Meta(gt=0)]
+Natural = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -21,18 +22,50 @@ class PackRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tokens: Count = 4096  # positions of a pack
     views: Count = 64  # most encoded views of a pack
     batch: Count = 8  # packs of a global batch, over all ranks and accumulation steps
-    micro_batch: Count = 1  # packs of one forward pass
+    micro_batch: Count = 1  # packs of one forward pass of a rank
+    too_long: Literal["drop", "split"] = (
+        "drop"  # samples longer than a pack; split: at turns, every part with its images
+    )
+
+
+class ModulesRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Factor of `optim.lr` by module; 0 freezes it."""
+
+    encoders: Natural | None = None  # by default as the model says: frozen, or 1
+    encoder_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0  # of the factor, a layer down from the last of an encoder
+    connector: Natural = 1.0  # with the start, end and skip embeddings
+    language_model: Natural = 1.0  # with its embeddings and head
 
 
 class OptimRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """AdamW with warm-up and cosine decay; the defaults are SPHINX-X's (arXiv:2402.05935, section 4.1)."""
 
-    lr: Positive = 2e-5
+    lr: Positive | Literal["mm1"] = 2e-5  # mm1: the law of arXiv:2403.09611 for the size of the language model
     betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: Annotated[float, Meta(ge=0)] = 0.0
+    weight_decay: Natural = 0.0  # of matrices
     warmup: Share = 0.01  # share of all steps
     final: Share = 0.0  # share of lr that the cosine ends at
     clip: Positive | None = 1.0  # norm of the gradient
+    states: Literal["float32", "bfloat16"] = "float32"  # of the two moments; bfloat16 saves 4 bytes a parameter
+    max_skipped: Annotated[int, Meta(ge=0)] = 3  # steps in a row whose gradient is no number before the run stops
+
+
+class LoraRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Low-rank adapters of the language model, whose own weights stay as they are; merged when exported."""
+
+    rank: Count = 16
+    alpha: Positive = 32.0
+    targets: tuple[str, ...] | None = None  # names of linear layers, by default all of them
+
+
+class ParallelRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a model lies on several devices, and what is computed twice to save memory."""
+
+    replicate: Count = 1  # groups of ranks that each hold the whole model, sharded inside (HSDP); 1: sharded over all
+    reshard: bool = True  # let gathered layers go after the forward pass; false needs more memory and gathers once
+    recompute: Literal["none", "selective", "full"] = "none"  # activations; selective keeps products and attention
+    compile: bool = False  # every layer by torch.compile
+    timeout: Positive = 1800.0  # seconds after which a rank or a reading thread counts as stuck, and is named
 
 
 class CheckpointRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,6 +73,23 @@ class CheckpointRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     every: Count = 500  # steps
     keep: Count = 2
+    export_every: Count | None = None  # steps between models in Hugging Face form, OUT/hf-STEP; the last is OUT/hf
+
+
+class EvaluateRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is asked of the held-out set."""
+
+    every: Count | None = None  # steps; by default at the end only
+    samples: Count | None = None  # of the held-out set, by default all
+    answers: Annotated[int, Meta(ge=0)] = 12  # questions that the model answers on the page
+
+
+class LogRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is written down while training."""
+
+    every: Count = 10  # steps between looks at the device, each of which waits for it
+    tensorboard: bool = False  # in OUT/tensorboard
+    wandb: str | None = None  # name of a Weights & Biases project
 
 
 class TrainRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,13 +102,19 @@ class TrainRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     dialect: str = "sphinx"
     roots: dict[str, str] = {}  # where the sources of a virtual dataset lie, as --root NAME=PLACE
     pack: PackRecipe = PackRecipe()
+    modules: ModulesRecipe = ModulesRecipe()
     optim: OptimRecipe = OptimRecipe()
+    loss: Literal["token", "sqrt", "sample"] = "token"  # what weighs the same: tokens, or samples, or in between
+    lora: LoraRecipe | None = None
+    parallel: ParallelRecipe = ParallelRecipe()
     steps: Count | None = None  # exactly one of steps and epochs
     epochs: Positive | None = None
     checkpoint: CheckpointRecipe = CheckpointRecipe()
+    evaluate: EvaluateRecipe = EvaluateRecipe()
+    log: LogRecipe = LogRecipe()
     max_bad: Annotated[int, Meta(ge=0)] = 100  # samples that may be unreadable before the run stops
     seed: int = 0
-    threads: Count = 2  # that read and decode
+    threads: Count = 2  # of a rank, that read and decode
 
 
 def load(place: str, overrides: tuple[str, ...] = ()) -> TrainRecipe:
@@ -91,6 +147,8 @@ def load(place: str, overrides: tuple[str, ...] = ()) -> TrainRecipe:
         raise UsageError(f"{place}: {_where(raw, path.strip('`'))}{message}") from None
     if (recipe.steps is None) == (recipe.epochs is None):
         raise UsageError(f"{place}: give steps or epochs, one of them (steps={recipe.steps}, epochs={recipe.epochs})")
+    if recipe.lora is not None and recipe.modules.language_model == 0:
+        raise UsageError(f"{place}: lora trains adapters of the language model, but modules.language_model is 0")
     if recipe.pack.batch % recipe.pack.micro_batch:
         raise UsageError(
             f"{place}: pack.batch: {recipe.pack.batch} packs cannot be cut into micro-batches "

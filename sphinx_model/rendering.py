@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from sphinx_data.dataset.reader import Example
 from sphinx_data.dialects import Dialect, Geometry
@@ -36,6 +37,21 @@ def turns(sample: Sample, layouts: Sequence[Layout], dialect: Dialect) -> list[T
         )
         for message in sample.messages
     ]
+
+
+def part(sample: Sample, first: int, last: int) -> Sample:
+    """Messages `first` to `last` (not included) of a sample as a dialogue of their own.
+
+    A system message stays in front. Images of the turns before are shown again at the beginning, in their order.
+    """
+    if first == 0 and last == len(sample.messages):
+        return sample
+    system = [message for message in sample.messages[:1] if message.role == "system" and first > 0]
+    before = sample.messages[len(system) : first]
+    begin, *rest = sample.messages[first:last]
+    content = [piece for message in before for piece in message.content if isinstance(piece, ImagePart)]
+    begin = replace(begin, content=(*content, *begin.content))
+    return replace(sample, messages=(*system, begin, *rest))
 
 
 def encode(sample: Sample, processor: Any, dialect: Dialect) -> tuple[Encoded, list[Layout]]:

@@ -1,16 +1,20 @@
-"""``sphinx-train RECIPE [key=value ...]``: one linear loop from a mix to a Hugging Face directory."""
+"""``sphinx-train RECIPE [key=value ...]``: one linear loop from a mix to a Hugging Face directory.
 
+The same code on one CPU, one GPU, and under ``torchrun`` on many. What it stands on: `world` (processes), `loader`
+(packs as tensors), `objective` (model and loss), `parallel` (sharding), `optim`, `checkpoint`, `metrics`.
+"""
+
+import fcntl
 import math
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,76 +23,225 @@ if TYPE_CHECKING:
 
     from sphinx_data.dataset.reader import Dataset
     from sphinx_model.checkpoint import RunState
-    from sphinx_model.loader import Batch, Pack, PackDataset
-    from sphinx_model.metrics import Metrics
+    from sphinx_model.evaluate import Evaluation
+    from sphinx_model.loader import Batch
+    from sphinx_model.metrics import Totals
+    from sphinx_model.objective import Objective
+    from sphinx_model.optim import Optimizer
     from sphinx_model.packing import Plan
-    from sphinx_model.recipe import OptimRecipe, TrainRecipe
+    from sphinx_model.recipe import TrainRecipe
+    from sphinx_model.world import World
 
 
 def train(recipe: "TrainRecipe") -> Path:
     """Run a recipe to its end, from its newest checkpoint where there is one; returns the Hugging Face directory.
 
-    Raises UsageError for a recipe, model or mix that do not fit together, InputError for unreadable data. SIGTERM
-    saves a checkpoint after the running step and exits with 143.
+    Raises UsageError for a recipe, model or mix that do not fit together, InputError for unreadable data, OutputError
+    for a full disk, StuckError for a rank or a reading thread that does not go on. SIGTERM saves a checkpoint after the
+    running step and exits with 143.
     """
-    import torch
+    from sphinx_model import world
+
+    with world.start(recipe.parallel.timeout) as here, _claimed(Path(recipe.out), here) as out:
+        return _train(recipe, here, out)
+
+
+def _train(recipe: "TrainRecipe", world: "World", out: Path) -> Path:
 
     from sphinx_data.dataset.reader import open_dataset
     from sphinx_data.dialects import dialect
-    from sphinx_data.errors import UsageError
-    from sphinx_model import checkpoint, evaluate, lengths, packed_attention, packing, report, start
-    from sphinx_model.loader import BadSamples, PackDataset
-    from sphinx_model.metrics import Metrics
+    from sphinx_model import evaluate, info, lengths, lora, memory, optim, packing, parallel, report, start
+    from sphinx_model.checkpoint import Checkpoints
+    from sphinx_model.loader import BadSamples, PackDataset, batches, on_device
+    from sphinx_model.metrics import Cost, Metrics
+    from sphinx_model.objective import Objective
+    from sphinx_model.splitting import Splitter
 
-    out = Path(recipe.out)
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"out: {out} is a file; name a folder for the run")
+    # data: a dataset, the lengths of its samples for this model, and which of them share a pack
+    _refuse_ranks(recipe, world)
     form, dataset = dialect(recipe.dialect), open_dataset(recipe.data, recipe.roots)
     held = open_dataset(recipe.holdout, recipe.roots) if recipe.holdout is not None else None
-    model, processor = start.load(recipe.model, dataset, recipe.seed, out)
+    place = world.once(lambda: start.directory(recipe.model, dataset, recipe.seed, out))
+    blank = memory.meta(place)
+    optim.freeze(blank, recipe.modules)
+    memory.check(recipe, blank, world)
+    model, processor = start.load(place, world)
     processor.dialect = recipe.dialect
-    measured = lengths.measure(dataset, processor, form)
-    plan = packing.plan(dataset, measured, recipe.pack.tokens, recipe.pack.views, str(out / "plans"), recipe.seed)
-    held_rows = [] if held is None else _held_rows(recipe, lengths.measure(held, processor, form))
+    budgets = recipe.pack.tokens, recipe.pack.views
+    split = Splitter(dataset, processor, form, *budgets) if recipe.pack.too_long == "split" else None
+    measured = world.once(lambda: lengths.measure(dataset, processor, form))
+    plan = world.once(lambda: packing.plan(dataset, measured, *budgets, str(out / "plans"), recipe.seed, split))
+    held_rows = []
+    if held is not None:
+        held_rows = _held_rows(recipe, world.once(lambda: lengths.measure(held, processor, form)), world.first)
     packs_in_all = _packs_in_all(recipe, plan)
     steps = math.ceil(packs_in_all / recipe.pack.batch)
-    _announce(dataset, plan, model, steps)
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device).train()
-    if device.type == "cpu" and packed_attention.suits(model.config.get_text_config()):
-        model.model.language_model.set_attn_implementation(packed_attention.NAME)
-    optimizer = _optimizer(recipe, model)
-    step = checkpoint.load(out / "checkpoints", _state(recipe, dataset, plan, steps, 0), model, optimizer)
-    if step:
+    # model: frozen where it is, sharded over the ranks, with an optimizer of what trains
+    optim.freeze(model, recipe.modules)
+    if recipe.lora is not None:
+        lora.add(model, recipe.lora)
+    weights, peak_lr, factors = (
+        start.Weights(model, world), optim.learning_rate(recipe.optim, model), optim.factors(model, recipe.modules),
+    )  # fmt: skip
+    language_trains = recipe.lora is None and recipe.modules.language_model > 0
+    head = 2 * blank.lm_head.weight.numel()
+    cost = Cost.of(info.flops(blank), head, not blank.model.encoders.frozen, language_trains)
+    if world.first:
+        _announce(dataset, plan, model, steps)
+    objective = Objective(model)
+    parallel.parallelise(objective, recipe.parallel, world)
+    weights.give()
+    optimizer = optim.Optimizer(model, recipe.optim, factors)
+    checkpoints = Checkpoints(out / "checkpoints", recipe.checkpoint.keep, world)
+    step = checkpoints.load(_state(recipe, dataset, plan, steps, 0), optimizer)
+    if step and world.first:
         print(f"resumed at step {step} of {steps}", file=sys.stderr)
 
-    metrics = Metrics(out / "log.jsonl", steps, step)
-    packs = PackDataset(
-        dataset, plan, processor, form, recipe.pack.tokens, BadSamples(out / "bad_samples.jsonl", recipe.max_bad)
-    )
-    with _sigterm() as terminated, closing(_batches(recipe, packs, step, steps, packs_in_all)) as batches:
-        while step < steps:
-            lr = _learning_rate(recipe.optim, step, steps)
-            loss, norm = _step(recipe, model, optimizer, batches, step, lr, metrics)
-            step += 1
-            metrics.log(step, loss, norm, lr)
-            if step % recipe.checkpoint.every == 0 or step == steps or terminated.is_set():
-                state = _state(recipe, dataset, plan, steps, step)
-                checkpoint.save(out / "checkpoints", state, model, optimizer, recipe.checkpoint.keep)
-            if terminated.is_set():
-                print(f"terminated; saved at step {step}, run the same command again to go on", file=sys.stderr)
-                sys.exit(128 + signal.SIGTERM)
+    def evaluated(step: int) -> "Evaluation":
+        place = out / "evaluations" / f"{step:08d}.json" if world.first else None
+        assert held is not None
+        with parallel.evaluating(objective):
+            return evaluate.evaluate(
+                model, processor, held, form, held_rows, place, recipe.seed, recipe.evaluate.answers
+            )
 
-    model.eval()
-    model.model.language_model.set_attn_implementation("sdpa")
-    start.export(model, processor, out / "hf")
-    found = None
-    if held is not None:
-        found = evaluate.evaluate(model, processor, held, form, held_rows, out / "evaluation.json", recipe.seed)
-        print(found.sentence(), file=sys.stderr)
-    report.write(out, found, held)
+    # steps
+    bad = BadSamples(out / "bad_samples.jsonl", recipe.max_bad)
+    packs = PackDataset(dataset, plan, processor, form, recipe.pack.tokens, bad)
+    metrics = Metrics(out, recipe.log, steps, step, packs.groups, cost, world)
+    reading = batches(packs, recipe, world, step * recipe.pack.batch, packs_in_all)
+    objective.train()
+    with _sigterm() as terminated, closing(reading):
+        ready = on_device(reading, world.device)
+        while step < steps:
+            lr = optim.scheduled(peak_lr, recipe.optim, step, steps)
+            micro = _read(recipe, ready, world)
+            totals = _totals(micro, terminated, world)
+            sums = _update(objective, optimizer, micro, totals, lr, len(packs.groups), world)
+            step += 1
+            metrics.add(step, lr, totals, sums)
+            _refuse_numbers(recipe, metrics.skipped, step)
+            if step % recipe.checkpoint.every == 0 or step == steps or totals.terminated:
+                metrics.flush()
+                checkpoints.save(_state(recipe, dataset, plan, steps, step), optimizer)
+            if totals.terminated:
+                checkpoints.finish()
+                if world.first:
+                    print(f"terminated; saved at step {step}, run the same command again to go on", file=sys.stderr)
+                sys.exit(128 + signal.SIGTERM)
+            if step < steps and _due(recipe.checkpoint.export_every, step):
+                weights.export(processor, out / f"hf-{step}", recipe.lora)
+            if step < steps and held is not None and _due(recipe.evaluate.every, step):
+                evaluated(step)
+
+    # what is left
+    checkpoints.finish()
+    weights.export(processor, out / "hf", recipe.lora)
+    found = None if held is None else evaluated(steps)
+    if world.first:
+        if found is not None:
+            found.write(out / "evaluation.json")
+            print(found.sentence(), file=sys.stderr)
+        report.write(out, found, held)
     return out / "hf"
+
+
+class _Micro(NamedTuple):
+    """The micro-batches of a step on this rank, and the seconds that it waited for them."""
+
+    batches: list["Batch"]
+    waited: float
+
+
+def _read(recipe: "TrainRecipe", ready: Iterator["Batch"], world: "World") -> _Micro:
+    waiting = time.monotonic()
+    count = recipe.pack.batch // (recipe.pack.micro_batch * world.size)
+    return _Micro([next(ready) for _ in range(count)], time.monotonic() - waiting)
+
+
+def _totals(micro: _Micro, terminated: threading.Event, world: "World") -> "Totals":
+    from sphinx_model.metrics import Totals
+
+    counts = [batch.counts for batch in micro.batches]
+    sums = [sum(getattr(count, name) for count in counts) for name in Totals._fields[:5]]
+    return Totals(*world.total([*sums, micro.waited, terminated.is_set()]))
+
+
+def _update(
+    objective: "Objective",
+    optimizer: "Optimizer",
+    micro: _Micro,
+    totals: "Totals",
+    lr: float,
+    groups: int,
+    world: "World",
+) -> "torch.Tensor":
+    """One update from one global batch: every loss is divided by the weight of all ranks' supervised tokens.
+
+    Returns this rank's part of what the log wants, float32 [1 + 2 * groups + 2], see `metrics`; nothing waits for the
+    device. The balance loss of experts counts by the tokens of its micro-batch.
+    """
+    import torch
+
+    sums = torch.zeros(3 + 2 * groups, device=world.device)
+    weight = max(totals.weight, 1e-9)
+    for batch in micro.batches:
+        losses, balance = objective(
+            batch.input_ids, batch.position_ids, batch.pixel_values, batch.places, batch.targets, batch.boundaries
+        )
+        loss = (losses * batch.weights).sum() / weight
+        sums[0] += loss.detach()
+        if balance is not None:
+            loss = loss + objective.model.router_weight * batch.counts.weight / weight * balance
+        (loss * world.size).backward()  # sharding averages gradients over the ranks
+        sums[1 : 1 + groups].index_add_(0, batch.groups, losses.detach())
+        sums[1 + groups : 1 + 2 * groups].index_add_(0, batch.groups, torch.ones_like(losses))
+    sums[-2], sums[-1] = optimizer.step(lr)
+    return sums
+
+
+def _refuse_numbers(recipe: "TrainRecipe", skipped: int, step: int) -> None:
+    from sphinx_data.errors import UsageError
+
+    if skipped > recipe.optim.max_skipped:
+        raise UsageError(
+            f"step {step}: the gradient of {skipped} steps in a row was no number (optim.max_skipped is "
+            f"{recipe.optim.max_skipped}); lower optim.lr={recipe.optim.lr} or lengthen optim.warmup, with another out"
+        )
+
+
+def _refuse_ranks(recipe: "TrainRecipe", world: "World") -> None:
+    from sphinx_data.errors import UsageError
+
+    if recipe.pack.batch % (recipe.pack.micro_batch * world.size):
+        raise UsageError(
+            f"pack.batch: {recipe.pack.batch} packs cannot be shared by {world.size} ranks with micro-batches of "
+            f"{recipe.pack.micro_batch}; give a multiple of {recipe.pack.micro_batch * world.size}"
+        )
+
+
+def _due(every: int | None, step: int) -> bool:
+    return every is not None and step % every == 0
+
+
+@contextmanager
+def _claimed(out: Path, world: "World") -> Iterator[Path]:
+    """The folder of the run, locked, so that no other process trains in it."""
+    from sphinx_data.errors import UsageError
+
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"out: {out} is a file; name a folder for the run")
+    if not world.first:
+        yield out
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"out: another process trains in {out}; wait for it or name another folder") from None
+        yield out
 
 
 @contextmanager
@@ -102,19 +255,22 @@ def _sigterm() -> Iterator[threading.Event]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _held_rows(recipe: "TrainRecipe", measured: Any) -> list[int]:
-    """Rows of the held-out set that the model could have been trained on; the others are said."""
+def _held_rows(recipe: "TrainRecipe", measured: Any, first: bool) -> list[int]:
+    """Rows of the held-out set that are asked about, spread evenly over those that could have been trained on.
+
+    The first rank says how many could not."""
     from sphinx_model.packing import refusals
 
     rules = refusals(measured, recipe.pack.tokens, recipe.pack.views)
     rows = [row for row, rule in enumerate(rules) if not rule]
-    if len(rows) < len(rules):
+    if len(rows) < len(rules) and first:
         print(
             f"{recipe.holdout}: {len(rules) - len(rows)} samples left out of the evaluation: "
             f"{', '.join(sorted({str(rule) for rule in rules if rule}))}",
             file=sys.stderr,
         )
-    return rows
+    most = len(rows) if recipe.evaluate.samples is None else min(len(rows), recipe.evaluate.samples)
+    return [rows[number * len(rows) // most] for number in range(most)]
 
 
 def _packs_in_all(recipe: "TrainRecipe", plan: "Plan") -> int:
@@ -133,108 +289,30 @@ def _packs_in_all(recipe: "TrainRecipe", plan: "Plan") -> int:
     return min(len(plan), recipe.steps * recipe.pack.batch)
 
 
-def _optimizer(recipe: "TrainRecipe", model: Any) -> "torch.optim.Optimizer":
-    import torch
-
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    settings = recipe.optim
-    return torch.optim.AdamW(trained, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
-
-
-def _learning_rate(optim: "OptimRecipe", step: int, steps: int) -> float:
-    """Linear warm-up, then cosine to `final`; a pure function of the step."""
-    warmup = max(1, round(optim.warmup * steps))
-    if step < warmup:
-        return optim.lr * (step + 1) / warmup
-    progress = (step - warmup) / max(1, steps - warmup)
-    return optim.lr * (optim.final + (1 - optim.final) * 0.5 * (1 + math.cos(math.pi * progress)))
-
-
-def _batches(
-    recipe: "TrainRecipe", packs: "PackDataset", step: int, steps: int, packs_in_all: int
-) -> Generator["Batch"]:
-    """Micro-batches from `step` on; the last global batch is filled with empty packs."""
-    from sphinx_model.loader import collate, read_ahead
-    from sphinx_model.packing import pack_at
-
-    def read(position: int) -> "Pack":
-        return packs[pack_at(position, len(packs), recipe.seed)] if position < packs_in_all else packs.empty()
-
-    positions = iter(range(step * recipe.pack.batch, steps * recipe.pack.batch))
-    with closing(read_ahead(read, positions, recipe.threads, ahead=2 * recipe.pack.batch)) as ready:
-        while micro := list(islice(ready, recipe.pack.micro_batch)):
-            yield collate(micro)
-
-
-def _step(
-    recipe: "TrainRecipe",
-    model: Any,
-    optimizer: "torch.optim.Optimizer",
-    batches: Iterator["Batch"],
-    step: int,
-    lr: float,
-    metrics: "Metrics",
-) -> tuple[float, float]:
-    """One update from one global batch: gradients of summed losses, divided by all its supervised tokens.
-
-    Returns the mean loss and the norm of the gradient before clipping.
-    """
-    import torch
-
-    from sphinx_data.errors import UsageError
-    from sphinx_model.loss import sum_and_count
-
-    device = model.device
-    total, count = torch.zeros((), device=device), 0
-    for _ in range(recipe.pack.batch // recipe.pack.micro_batch):
-        waiting = time.monotonic()
-        batch = next(batches)
-        waited = time.monotonic() - waiting
-        ids, labels, positions, views = (tensor.to(device, non_blocking=True) for tensor in batch)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            hidden = model.model(input_ids=ids, pixel_values=views if len(views) else None, position_ids=positions)
-        summed, supervised = sum_and_count(hidden.last_hidden_state, model.lm_head.weight, labels)
-        balance = 0.0 if hidden.aux_loss is None else model.router_weight * supervised * hidden.aux_loss
-        (summed + balance).backward()
-        total += summed.detach()
-        count += supervised
-        metrics.count(supervised, len(views), waited)
-    trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
-    for parameter in trained:
-        parameter.grad.div_(max(count, 1))
-    loss = float(total) / max(count, 1)
-    norm = float(torch.nn.utils.clip_grad_norm_(trained, recipe.optim.clip or math.inf))
-    if not math.isfinite(loss) or not math.isfinite(norm):
-        raise UsageError(
-            f"step {step + 1}: the loss is {loss} and the norm of its gradient {norm}; lower optim.lr={lr:g} "
-            "or lengthen optim.warmup, with another out"
-        )
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return loss, norm
-
-
 def _state(recipe: "TrainRecipe", dataset: "Dataset", plan: "Plan", steps: int, step: int) -> "RunState":
     import msgspec
 
     from sphinx_model.checkpoint import RunState
 
     settings = {"model": recipe.model, "dialect": recipe.dialect, "seed": recipe.seed, "steps": steps}
-    settings |= {"pack.tokens": recipe.pack.tokens, "pack.views": recipe.pack.views, "pack.batch": recipe.pack.batch}
-    optim: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(recipe.optim))  # as it comes back from the file
-    settings |= {f"optim.{key}": value for key, value in optim.items()}
+    settings |= {"loss": recipe.loss}
+    for name in ("pack", "modules", "optim", "lora"):
+        values = msgspec.json.decode(msgspec.json.encode(getattr(recipe, name)))  # as they come back from the file
+        settings |= {f"{name}.{key}": value for key, value in (values or {}).items()}
+    for free in ("pack.micro_batch", "optim.max_skipped"):  # these change no numbers
+        settings.pop(free, None)
     packs = step * recipe.pack.batch
     return RunState(step=step, packs=packs, dataset=dataset.fingerprint, plan=plan.fingerprint, settings=settings)
 
 
 def _announce(dataset: "Dataset", plan: "Plan", model: Any, steps: int) -> None:
     dropped = ", ".join(f"{count} {rule}" for rule, count in sorted(plan.dropped.items())) or "none"
+    split = f"; split at turns: {plan.split}" if plan.split else ""
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     print(
         f"{dataset.name}: {len(dataset):,} samples in {len(plan):,} packs, {plan.fill:.1%} full "
-        f"(bound {plan.bound:.1%}); left out: {dropped}; {trained / 1e6:.1f} M parameters train for {steps:,} steps",
+        f"(bound {plan.bound:.1%}); left out: {dropped}{split}; "
+        f"{trained / 1e6:.1f} M parameters train for {steps:,} steps",
         file=sys.stderr,
     )
 

@@ -56,6 +56,7 @@ def write_recipe(model_dir, tmp_path):
         recipe = {
             "model": model_dir, "data": data, "out": str(tmp_path / "run"), "steps": 2,
             "pack": {"tokens": 512, "views": 40, "batch": 2}, "optim": {"lr": 1e-3}, "checkpoint": {"every": 5},
+            "log": {"every": 1},
             **changes,
         }  # fmt: skip
         place = tmp_path / "recipe.yaml"

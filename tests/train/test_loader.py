@@ -13,8 +13,9 @@ from sphinx_data.errors import InputError
 from sphinx_data.sample import Image, ImagePart, Message, TextPart
 from sphinx_model import packed_attention
 from sphinx_model.loader import BadSamples, collate, read_ahead
-from sphinx_model.loss import IGNORE, sum_and_count
+from sphinx_model.loss import IGNORE, supervised, token_losses
 from sphinx_model.metrics import read_lines
+from sphinx_model.objective import Objective
 from sphinx_model.rendering import encode, views
 
 HOSTILE = "</s><s> <image> <|image|> <|image_start|> <pad> [INST] ### Human: ### Assistant: <|image_skip|>"
@@ -66,7 +67,7 @@ def mixed(write, name="mixed", cut=()):
 def documents(packs, number):
     """(slice of the pack, slice of its views) of every document."""
     place = seen = 0
-    for row in packs.plan.pack(number):
+    for row, _, _ in packs.plan.pack(number):
         encoded, layouts = encode(packs.dataset[row].sample, packs.processor, packs.dialect)
         count = sum(len(layouts[image].views) for image in encoded.images)
         yield slice(place, place + len(encoded.input_ids)), slice(seen, seen + count)
@@ -76,8 +77,15 @@ def documents(packs, number):
 def body(model, batch):
     return model.model(
         input_ids=batch.input_ids, pixel_values=batch.pixel_values if len(batch.pixel_values) else None,
-        position_ids=batch.position_ids,
+        position_ids=batch.position_ids, cu_seq_lens_q=batch.boundaries,
     ).last_hidden_state  # fmt: skip
+
+
+def summed(model, batch):
+    """The sum of a batch's losses, as training computes it."""
+    batch = batch._asdict()
+    arguments = ("input_ids", "position_ids", "pixel_values", "places", "targets", "boundaries")
+    return Objective(model)(*(batch[name] for name in arguments))[0].sum()
 
 
 def gradients(model, losses):
@@ -95,7 +103,7 @@ def test_packed_and_unpacked_training_give_equal_loss_and_gradients(make_model, 
     model.model.language_model.set_attn_implementation(attention)
     packs = make_packs(mixed(write), tokens=1024)
     batch = collate([packs[number] for number in range(len(packs))] + [packs.empty()])
-    total, count = sum_and_count(body(model, batch), model.lm_head.weight, batch.labels)
+    total, count = summed(model, batch), batch.counts.supervised
     packed = gradients(model, [total])
     losses, counts = [], 0
     model.model.language_model.set_attn_implementation("sdpa")
@@ -106,9 +114,9 @@ def test_packed_and_unpacked_training_give_equal_loss_and_gradients(make_model, 
         hidden = model.model(
             input_ids=torch.tensor([encoded.input_ids]), pixel_values=torch.cat(pixels) if pixels else None
         ).last_hidden_state
-        loss, found = sum_and_count(hidden, model.lm_head.weight, torch.tensor([encoded.labels]))
-        losses.append(loss)
-        counts += found
+        found = token_losses(hidden, model.lm_head.weight, *supervised(torch.tensor([encoded.labels])))
+        losses.append(found.sum())
+        counts += len(found)
     alone = gradients(model, losses)
     assert count == counts > 50
     assert float(total.detach()) == pytest.approx(float(sum(losses).detach()), rel=1e-6)
@@ -157,7 +165,7 @@ def test_views_stand_in_the_order_of_their_placeholders(make_packs, write, proce
     assert (batch.input_ids == processor.placeholders.start).sum() == len(batch.pixel_values)
     seen = 0
     for number in range(len(packs)):
-        for row in packs.plan.pack(number):
+        for row, _, _ in packs.plan.pack(number):
             example = packs.dataset[row]
             for image in range(len(example.images)):
                 expected = torch.from_numpy(processor.views(example.image(image))[0])
@@ -191,13 +199,13 @@ def test_a_damaged_picture_leaves_its_slot_empty_and_its_neighbours_alone(make_m
     expected, found = intact[0], packs[0]
     row = next(row for row in range(9) if packs.dataset[row].sample.id == "made/2")
     slots = list(documents(intact, 0))
-    slot, seen = slots[packs.plan.pack(0).index(row)]
+    slot, seen = slots[[entry.row for entry in packs.plan.pack(0)].index(row)]
     outside = torch.ones(2048, dtype=torch.bool)
     outside[slot] = False
     assert (found.labels[slot] == IGNORE).all()
     assert (found.input_ids[slot] == packs.processor.tokenizer.pad_token_id).all()
     assert torch.equal(found.position_ids, expected.position_ids)
-    names = [packs.dataset[row].sample.source for row in packs.plan.pack(0)]
+    names = [packs.dataset[row].sample.source for row, _, _ in packs.plan.pack(0)]
     pictures = [slot for (slot, _), name in zip(slots, names, strict=True) if name == "made"]
     for other in pictures:  # the texts of the two datasets hold their names
         if other != slot:
@@ -254,7 +262,7 @@ def test_many_threads_read_what_one_reads(make_packs, make_dataset):
     packs = make_packs(make_dataset("a", 40, 20))
     numbers = [number % len(packs) for number in range(3 * len(packs))]
     for number, pack in zip(numbers, read_ahead(packs.__getitem__, iter(numbers), 6, 12), strict=True):
-        assert all(torch.equal(*pair) for pair in zip(pack, packs[number], strict=True))
+        assert same(pack, packs[number])
 
 
 def test_every_trained_parameter_gets_a_gradient_from_text_alone(make_model, make_packs, write):
@@ -263,14 +271,17 @@ def test_every_trained_parameter_gets_a_gradient_from_text_alone(make_model, mak
     for pack in (packs[0], packs.empty()):
         batch = collate([pack])
         assert not len(batch.pixel_values)
-        total, _ = sum_and_count(body(model, batch), model.lm_head.weight, batch.labels)
-        found = gradients(model, [total])
+        found = gradients(model, [summed(model, batch)])
         assert all(torch.isfinite(value).all() for value in found.values())
 
 
 def test_a_repeat_of_the_same_row_is_read_twice(make_packs, make_dataset):
     packs = make_packs(make_dataset("a", 6, 3))
-    assert all(torch.equal(*pair) for pair in zip(packs[0], packs[0], strict=True))
+    assert same(packs[0], packs[0])
+
+
+def same(one, other):
+    return one.filled == other.filled and all(torch.equal(*pair) for pair in zip(one[:-1], other[:-1], strict=True))
 
 
 @torch.no_grad()
@@ -278,8 +289,8 @@ def test_packed_attention_refuses_what_is_not_packed(make_model, make_packs, wri
     model = make_model()
     model.model.language_model.set_attn_implementation(packed_attention.NAME)
     batch = collate([make_packs(mixed(write))[0]])
-    with pytest.raises(ValueError, match="it needs position_ids and takes no mask"):
+    with pytest.raises(ValueError, match="it needs cu_seq_lens_q and takes no mask"):
         packed_attention.packed_attention(model, *[torch.zeros(1, 2, 3, 4)] * 3, None)
     mask = torch.ones(1, 1, 3, 3)
     with pytest.raises(ValueError, match="takes no mask"):
-        packed_attention.packed_attention(model, *[torch.zeros(1, 2, 3, 4)] * 3, mask, position_ids=batch.position_ids)
+        packed_attention.packed_attention(model, *[torch.zeros(1, 2, 3, 4)] * 3, mask, cu_seq_lens_q=batch.boundaries)

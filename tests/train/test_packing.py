@@ -61,7 +61,7 @@ def test_packs_are_nearly_as_full_as_any_packing_could_be(dataset, tmp_path, bud
 def test_a_plan_holds_every_row_once_in_the_order_of_the_mix(dataset, tmp_path):
     measured = natural(20_000)
     plan = packing.plan(dataset, measured, 2048, 8, str(tmp_path))
-    packs = [plan.pack(number) for number in range(len(plan))]
+    packs = [[entry.row for entry in plan.pack(number)] for number in range(len(plan))]
     rows = [row for pack in packs for row in pack]
     assert all(pack == sorted(pack) and pack for pack in packs)
     assert len(rows) + sum(plan.dropped.values()) == len(measured)
@@ -74,7 +74,9 @@ def test_a_plan_holds_every_row_once_in_the_order_of_the_mix(dataset, tmp_path):
 def test_long_and_short_samples_do_not_train_apart(dataset, tmp_path):
     measured = natural(8192)
     plan = packing.plan(dataset, measured, 8192, 40, str(tmp_path))
-    longest = np.array([measured["tokens"].to_numpy()[plan.pack(number)].max() for number in range(len(plan))])
+    longest = np.array(
+        [measured["tokens"].to_numpy()[[e.row for e in plan.pack(number)]].max() for number in range(len(plan))]
+    )
     early, late = np.array_split(longest, 2)
     assert abs(early.mean() / late.mean() - 1) < 0.2
 
