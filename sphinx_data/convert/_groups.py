@@ -8,7 +8,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from sphinx_data.convert._json_items import SPACE, Item, JsonFile, key_text
-from sphinx_data.convert._sorted_rows import ROW, Rows, SortedRows
+from sphinx_data.convert._sorted_rows import HELD, ROW, Rows, SortedRows
 
 _LONGEST_KEY = 1024  # bytes in which the key of an item is sought
 _AT_ONCE = 1 << 14
@@ -31,9 +31,9 @@ class Groups:
     bit for each.
     """
 
-    def __init__(self, file: JsonFile) -> None:
+    def __init__(self, file: JsonFile, held: int = HELD) -> None:
         self._file = file
-        self._rows = SortedRows()
+        self._rows = SortedRows(held)
         self._some: list[tuple[int, int, int, int, int]] = []
         self._count = 0
         self._taken = bytearray()  # a bit for each place in the order of keys: the group that begins there is taken

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 ROW = np.dtype([("key", "<u8"), ("offset", "<u8"), ("size", "<u4"), ("number", "<u4"), ("tag", "<u4")])
 HELD = 1 << 19  # rows in memory: 15 MB, three times that while they are sorted or merged
 _EVERY = 512  # of so many sorted rows in the file one key is known
-_SMALLEST_BLOCK = 1024
+_SMALLEST_BLOCK = 16
 
 Rows = NDArray[np.void]  # of ROW
 
