@@ -53,12 +53,16 @@ def reject(record: PictureRecord, level: Level, rule: str, detail: str) -> Rejec
 
 
 def opened(
-    record: PictureRecord, options: CommonOptions, places: dict[str, str], width: int = 0, height: int = 0
-) -> tuple[Prepared, Frame] | Reject:
-    """The picture of a record and the frame of its annotation, for a picture of that size (0: unknown), or a reject."""
+    record: PictureRecord, options: CommonOptions, places: dict[str, str], width: int = 0, height: int = 0,
+    load: Callable[[], Prepared] | None = None,
+) -> tuple[Prepared, Frame] | Reject:  # fmt: skip
+    """The picture of a record and the frame of its annotation, for a picture of that size (0: unknown), or a reject.
+
+    `load` gives a picture that is no file of its own.
+    """
     assert record.media is not None
     try:
-        picture = load_image(record.media, options, places)
+        picture = load() if load else load_image(record.media, options, places)
         return picture, frame_of(picture, width, height)
     except RejectedError as error:
         return reject(record, "image", error.rule, error.detail)

@@ -1,10 +1,12 @@
 """labelme: one JSON a picture with shapes: polygons, rectangles, circles, masks.
 
 Input: a folder of JSON files and pictures, or JSON files with ``--images``. The picture is the one that ``imagePath``
-names, else the one with the JSON's own name; pictures that exist only as ``imageData`` inside the JSON are not read.
-Polygons with one label and one ``group_id`` are one object. One sample a picture: "Detect all objects in the image." ->
-"There are two dogs [...; ...] in the image." Points and lines have no area: each is a reject, and so is ``__ignore__``.
-Labels belong to whoever drew them: ``--license`` says under which terms. https://github.com/wkentaro/labelme
+names, else the one with the JSON's own name, else ``imageData``, the picture inside the JSON. Polygons with one label
+and one ``group_id`` are one object. One sample a picture: "Detect all objects in the image." -> "There are two dogs
+[...; ...] in the image."; where there is no shape, a classification by the flags that are set: "Classify the image."
+-> "This is a dog." Flags beside shapes are in ``meta.flags``, those of shapes in ``meta.region_flags`` by region.
+Points and lines have no area: each is a reject, and so is ``__ignore__``. Labels belong to whoever drew them:
+``--license`` says under which terms. https://github.com/wkentaro/labelme
 """
 
 import base64
@@ -13,6 +15,7 @@ import io
 import math
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,14 +24,17 @@ from PIL import Image
 from sphinx_data import rle, storage
 from sphinx_data.convert import Inputs
 from sphinx_data.convert._coco_file import length
+from sphinx_data.convert._common import MISSING, Media, RejectedError, UniqueIds, clean_text, find_media, limited, short
 from sphinx_data.convert._common import CommonOptions as CommonOptions
-from sphinx_data.convert._common import RejectedError, UniqueIds, clean_text, find_media, limited, short
 from sphinx_data.convert._json_items import JsonFile, value
 from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, opened, reject
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._regions import coco_region
+from sphinx_data.convert._rows import prepared
+from sphinx_data.convert._sample import about_image, built
 from sphinx_data.errors import InputError
-from sphinx_data.phrasing import english
+from sphinx_data.media import Prepared
+from sphinx_data.phrasing import choose, english
 from sphinx_data.sample import Built, Reject
 
 _NO_CLASSES = ("__ignore__", "_background_")
@@ -42,11 +48,13 @@ class Options(ObjectOptions, frozen=True, kw_only=True):
 
 
 class Record(PictureRecord, frozen=True, kw_only=True):
-    """One JSON file, without the picture in it."""
+    """One JSON file, without the picture in it; where that is needed, `media` is the JSON file."""
 
     width: int = 0
     height: int = 0
     shapes: bytes = b""
+    flags: tuple[str, ...] = ()  # of the picture, those that are set
+    within: int | None = None  # number of the annotation argument whose file holds the picture
 
 
 def recognise(glimpse: Glimpse) -> bool:
@@ -81,7 +89,7 @@ def records(inputs: Inputs, options: Options) -> Iterator[Record]:
 
 def _records(inputs: Inputs, source: str) -> Iterator[Record]:
     unique, root = UniqueIds(source), inputs.places()["images"]
-    for place in inputs.annotations:
+    for number, place in enumerate(inputs.annotations):
         names = [(n, storage.join(place, n)) for n, _ in storage.list_files(place) if n.lower().endswith(".json")] if (
             os.path.isdir(place)
         ) else [(os.path.basename(place), place)]  # fmt: skip
@@ -90,7 +98,7 @@ def _records(inputs: Inputs, source: str) -> Iterator[Record]:
         for name, path in names:
             plain = clean_text(name)
             try:
-                yield _record(name, path, root, unique)
+                yield _record(name, path, root, unique, number)
             except InputError as error:  # one damaged file of many
                 if not os.path.isdir(place) and len(inputs.annotations) == 1:
                     raise
@@ -98,7 +106,7 @@ def _records(inputs: Inputs, source: str) -> Iterator[Record]:
                 yield Record(input=plain, rejects=(lost,))
 
 
-def _record(name: str, path: str, root: str, unique: UniqueIds) -> Record:
+def _record(name: str, path: str, root: str, unique: UniqueIds, number: int) -> Record:
     with JsonFile(path) as file:
         found = file.members()
 
@@ -106,8 +114,9 @@ def _record(name: str, path: str, root: str, unique: UniqueIds) -> Record:
             offset, size = found.get(key, (0, 0))
             return file.read(offset, min(size, _LARGEST)) if size else b"null"
 
-        said = {key: _value(read(key)) for key in ("imagePath", "imageWidth", "imageHeight")}
+        said = {key: _value(read(key)) for key in ("imagePath", "imageWidth", "imageHeight", "flags")}
         shapes = read("shapes")
+        holds = file.read(found.get("imageData", (0, 0))[0], 1) == b'"'
     if "shapes" not in found or "imagePath" not in found:
         raise InputError(f"{clean_text(name)}: has no shapes and imagePath, so it is not of labelme")
     plain, folder = clean_text(name), name.rpartition("/")[0]
@@ -117,10 +126,18 @@ def _record(name: str, path: str, root: str, unique: UniqueIds) -> Record:
     tried = [os.path.normpath(f"{folder}/{named}" if folder else named)] if named else []
     bases = [*([named.rpartition("/")[2]] if named else []), *(f"{stem}{extension}" for extension in _EXTENSIONS)]
     tried += [f"{place}/{base}" if place else base for base in bases for place in dict.fromkeys((folder, ""))]
+    media = find_media(root, *tried)
+    within = holds and media.size == MISSING and name == plain
     return Record(
-        input=plain, id=unique(os.path.splitext(plain)[0]), media=find_media(root, *tried), shapes=shapes,
+        input=plain, id=unique(os.path.splitext(plain)[0]), shapes=shapes, flags=_set(said["flags"]),
+        media=Media(name=plain, size=storage.size(path)) if within else media, within=number if within else None,
         width=length(said["imageWidth"]), height=length(said["imageHeight"]),
     )  # fmt: skip
+
+
+def _set(flags: Any) -> tuple[str, ...]:
+    """Names of the flags that are true, in their order."""
+    return tuple(clean_text(str(name)) for name, on in flags.items() if on is True) if isinstance(flags, dict) else ()
 
 
 def _value(raw: bytes) -> Any:
@@ -150,12 +167,17 @@ def produce(record: Record, options: Options, places: dict[str, str]) -> Iterato
     if shapes is None:
         yield reject(record, "file", "shapes-invalid", "shapes is not a list.")
         return
-    found = opened(record, options, places, record.width, record.height)
+    load = None if record.within is None else partial(_within, record, record.within, options, places)
+    found = opened(record, options, places, record.width, record.height, load)
     if isinstance(found, Reject):
         yield found
         return
     picture, frame = found
+    if not shapes and record.flags:
+        yield _classified(record, options, picture)
+        return
     objects = Objects(record, frame, options.min_area)
+    flags: dict[str, list[str]] = {}
     for title, label, group in _objects(shapes):
         with objects.one(label, title):
             if not label:
@@ -164,7 +186,39 @@ def produce(record: Record, options: Options, places: dict[str, str]) -> Iterato
                 raise RejectedError("ignored", f"{group[0]['label'].strip()} is labelme's own label for no object.")
             shape = _converted(group, frame.width, frame.height)
             objects.add(coco_region(shape, label, frame.width, frame.height), label)
-    yield from objects.samples(options, picture, Asking())
+            if own := tuple(dict.fromkeys(flag for part in group for flag in _set(part.get("flags")))):
+                flags[str(len(objects.regions) - 1)] = list(own)
+    meta = {"flags": list(record.flags)} if record.flags else {}
+    yield from objects.samples(options, picture, Asking(), meta={**meta, **({"region_flags": flags} if flags else {})})
+
+
+def _within(record: Record, number: int, options: Options, places: dict[str, str]) -> Prepared:
+    """The picture inside the JSON file."""
+    assert record.media is not None
+    place = places[f"input.{number}"]
+    path = storage.join(place, record.media.name) if os.path.isdir(place) else place
+    if storage.size(path) != record.media.size:
+        raise InputError(f"{path}: has changed since the build was planned; build again")
+    with JsonFile(path) as file:
+        offset, size = file.members()["imageData"]
+        said = _value(file.read(offset, min(size, _LARGEST)))
+    try:
+        data = base64.b64decode(said, validate=True)
+    except (TypeError, ValueError):
+        raise RejectedError("image-damaged", f"imageData of {record.media.name} is not base64.") from None
+    return prepared(data, options, f"imageData of {record.media.name}")
+
+
+def _classified(record: Record, options: Options, picture: Prepared) -> Built:
+    """A picture that was given flags and no shapes."""
+    names = [english.readable(flag) for flag in record.flags]
+    kinds = ("question", "answer") if len(names) == 1 else ("several_question", "several")
+    question, answer = (choose("classification", kind, record.id) for kind in kinds)
+    answer = answer.format(a_class=english.joined(list(map(english.with_article, names))))
+    return built(
+        record, options, [picture], domain="vision", task="classification", language="en",
+        messages=about_image([(question, answer)]), meta={"flags": list(record.flags)},
+    )  # fmt: skip
 
 
 def _objects(shapes: list[Any]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:

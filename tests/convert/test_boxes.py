@@ -503,6 +503,33 @@ def test_shapes_become_regions(run, photo, tmp_path):
     assert answered(sample) == 4
 
 
+def test_a_picture_inside_the_json_is_read(run, photo, tmp_path):
+    photo()
+    inside = base64.b64encode((tmp_path / "a.jpg").read_bytes()).decode()
+    (tmp_path / "a.jpg").unlink()
+    shape = {"label": "cat", "points": [[1, 1], [9, 9]], "shape_type": "rectangle", "flags": {"hidden": True}}
+    found = run("labelme", labelme(tmp_path, shape, imageData=inside, flags={"night": True, "rain": False}))
+    (sample,) = found.samples
+    assert base64.b64encode(found.built[0].media[0]).decode() == inside
+    assert (sample.regions[0].box, sample.meta) == (
+        (1, 1, 9, 9),
+        {"flags": ["night"], "region_flags": {"0": ["hidden"]}},
+    )
+    for broken in ("no base64!", inside[:400]):
+        found = run("labelme", labelme(tmp_path, shape, imageData=broken))
+        assert (found.samples, [level for level, _ in found.rules()]) == ([], ["image"])
+    missing = run("labelme", labelme(tmp_path, shape, imagePath="a.jpg", imageData=None))
+    assert missing.rules() == [("image", "image-missing")]
+
+
+def test_flags_without_shapes_classify(run, photo, tmp_path):
+    photo()
+    (sample,) = run("labelme", labelme(tmp_path, flags={"traffic_light": True, "dog": False})).samples
+    assert (sample.task, text_of(sample)[1]) == ("classification", "This is a traffic light.")
+    (sample,) = run("labelme", labelme(tmp_path, flags={"cat": True, "dog": True})).samples
+    assert text_of(sample)[1].endswith("a cat and a dog.")
+
+
 def test_a_damaged_json_of_a_folder_costs_that_file(run, photo, tmp_path):
     photo()
     labelme(tmp_path, {"label": "cat", "points": [[1, 1], [9, 9]], "shape_type": "rectangle"})
