@@ -62,6 +62,8 @@ _UNREADABLE = re.compile(
     r"|[\xa8\xb4\xb8\u02c6\u02c7\u02d8-\u02dd](?=[^\W\d_])|(?<=[^\W\d_])[\xa8\xb4\xb8\u02c6\u02c7\u02d8-\u02dd]"
 )
 _SIGN = chr(SYMBOL)
+_SKIM = 4  # rows; strokes are higher
+_COLOUR = 0x00FFFFFF  # of four bytes, blue first, without the last
 _ROW = 64  # pixels; more than a line is moved to look bold
 _WIDEST_GAP = 2.5  # em; lines are parted at gaps of 2 em, and side bearings add to that
 _RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe]")
@@ -83,12 +85,13 @@ def keep_lines(lines: Sequence[Line], page: Page, raster: Raster, config: Clean)
     inside, whole = _inside(np.array([line.box for line in lines]), limits)
     shown = inside >= config.min_inside
     em = np.array([line.em for line in lines])
+    mirrored, on_head = page.turned(first)
     # rule, what is wrong with its lines, for which lines [N]; the first that holds counts
     tests = [
         ("hidden-text", "paint nothing (invisible text mode)", page.invisible(first)),
         ("text-off-page", "lie off the page or are cut by its edge", ~shown),
-        ("mirrored-text", "are drawn as in a mirror", page.mirrored(first)),
-        ("upside-down-text", "are drawn upside down", page.upside_down(first)),
+        ("mirrored-text", "are drawn as in a mirror", mirrored),
+        ("upside-down-text", "are drawn upside down", on_head),
         ("text-too-small", f"are lower than {config.min_line_height:g} pixels", em < config.min_line_height),
         ("text-without-ink", "are not seen in the picture", ~_seen(lines, shown, raster.pixels, config.min_contrast)),
     ]
@@ -199,24 +202,34 @@ def _seen(lines: Sequence[Line], shown: NDArray[np.bool_], pixels: NDArray[np.ui
     Text that is covered, clipped or painted in the colour of its ground fails, also where a part of a picture or of
     other text reaches into its box.
     """
-    green = np.asarray(cv2.extractChannel(pixels, 1), np.uint8)  # decides nearly always
     seen = np.ones(len(lines), np.bool_)  # those off the page have a rule of their own
+    if not len(lines):
+        return seen
+    height, width = pixels.shape[:2]
+    boxes = np.array([line.box for line in lines]).astype(np.int64) + (0, -1, 1, 2)
+    places = np.clip(boxes, 0, (width, height, width, height)).tolist()
+    rows = pixels.reshape(height, 4 * width)
     for place in np.flatnonzero(shown).tolist():
+        x0, y0, x1, y1 = places[place]
         line = lines[place]
-        seen[place] = _inked(green, line, least) or any(_inked(pixels[..., channel], line, least) for channel in (2, 0))
+        if line.vertical:
+            seen[place] = _inked(pixels[y0:y1, x0:x1], 1, line.em, least)
+        else:
+            band = rows[y0:y1, 4 * x0 : 4 * x1]  # some of its rows show the ink already, in nearly all lines
+            seen[place] = _inked(band[::_SKIM], 0, line.em, least) or _inked(band, 0, line.em, least)
     return seen
 
 
-def _inked(values: NDArray[np.uint8], line: Line, least: int) -> bool:
-    """Whether `values` differ by `least` across the line somewhere, and nowhere along it fail to for too long."""
-    height, width = values.shape
-    x0, y0 = max(int(line.box[0]), 0), max(int(line.box[1]) - 1, 0)
-    crop = values[y0 : min(int(line.box[3]) + 2, height), x0 : min(int(line.box[2]) + 1, width)]
+def _inked(crop: NDArray[np.uint8], across: int, em: float, least: int) -> bool:
+    """Whether any colour differs by `least` across the line somewhere, and nowhere along it all fail to for too long.
+
+    `crop` holds pixels of four bytes; `across` is the axis to look along.
+    """
     if not crop.size:
         return False
-    across = 1 if line.vertical else 0
-    inked = (np.maximum.reduce(crop, across) - np.minimum.reduce(crop, across) >= least).tobytes()
-    return b"\1" in inked and bytes(int(_WIDEST_GAP * line.em) + 1) not in inked  # a byte a pixel
+    differs = np.maximum.reduce(crop, across) - np.minimum.reduce(crop, across) >= least
+    inked = (differs.view(np.uint32) & _COLOUR != 0).tobytes()  # a byte a pixel
+    return b"\1" in inked and bytes(int(_WIDEST_GAP * em) + 1) not in inked
 
 
 def _without_overprint(lines: Sequence[Line]) -> list[Line]:

@@ -27,6 +27,8 @@ INVISIBLE_MODES = frozenset({3, 7})  # text render modes that paint nothing: inv
 
 _BOLD = re.compile(r"bold|black|heavy|-bd|cmb(?!sy)|cmss?bx|sfbx|gothicbbb", re.IGNORECASE)
 _PASSWORD_ERROR, _SECURITY_ERROR = 4, 5  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
+_TOLD_OTHERWISE = 0xFFFE  # FPDFText_GetText's code for hyphens at line ends, which FPDFText_GetUnicode tells
+_LONGEST_SIGNS = 4096  # code units of a text object in a symbol font
 _AFFINE_UNITS = 1_000_000  # FPDF_PageToDevice answers in integers: ask on a canvas this fine, then scale
 
 
@@ -175,8 +177,8 @@ class Page:
     def characters(self) -> Characters:
         """Codes and boxes of the whole text layer; the loop runs in C as far as ctypes allows."""
         count = self.count()
-        text = ctypes.cast(self._text, ctypes.c_void_p).value
-        codes = np.fromiter(map(address_call("FPDFText_GetUnicode", 0), repeat(text, count), range(count)), np.uint32)
+        text = self._text_address
+        codes = self._codes(count)
         corners = np.zeros((count, 4))  # left, right, bottom, top as doubles, as FPDFText_GetCharBox orders them
         start = corners.ctypes.data
         columns = (range(start + 8 * k, start + 8 * k + 32 * count, 32) for k in range(4))
@@ -184,33 +186,74 @@ class Page:
         codes[self._misnamed(codes)] = SYMBOL
         return Characters(codes, self._to_pixels(corners[:, [0, 2, 1, 3]]))
 
+    @functools.cached_property
+    def _text_address(self) -> int | None:
+        return ctypes.cast(self._text, ctypes.c_void_p).value
+
+    def _codes(self, count: int) -> NDArray[np.uint32]:
+        """[N] code units. One call gives all of them where it leaves none out; else each is asked for."""
+        text, one = self._text_address, address_call("FPDFText_GetUnicode", 0)
+        units = np.zeros(2 * count + 2, np.uint16)  # a code beyond U+FFFF takes two
+        told = address_call("FPDFText_GetText", -1, ctypes.c_int, (ctypes.c_int, ctypes.c_int, ctypes.c_size_t))
+        length = told(text, 0, count, units.ctypes.data) - 1 if count else 0
+        codes = units[:count].astype(np.uint32)
+        if length != count or ((codes >= 0xD800) & (codes < 0xE000)).any():
+            return np.fromiter(map(one, repeat(text, count), range(count)), np.uint32, count)
+        for place in np.flatnonzero(codes == _TOLD_OTHERWISE).tolist():  # hyphens at line ends, mostly
+            codes[place] = one(text, place)
+        return codes
+
     def _misnamed(self, codes: NDArray[np.uint32]) -> NDArray[np.bool_]:
         """[N]: characters that a symbol font tells as ASCII but does not draw as such."""
-        count = len(codes)
-        wrong = np.zeros(count, np.bool_)
+        wrong = np.zeros(len(codes), np.bool_)
         font_of = address_call("FPDFTextObj_GetFont", -1, ctypes.c_size_t)
         known = objects.texts_of(self._objects)
-        if known is not None and not any(_drawn(font) is not None for font in set(map(font_of, known))):
+        suspects = codes < 128
+        if known is not None:
+            suspects = np.isin(codes, sorted(self._misnamed_codes(known)))
+        places = np.flatnonzero(suspects)
+        if not len(places):
             return wrong
-        text = ctypes.cast(self._text, ctypes.c_void_p).value
-        things = map(address_call("FPDFText_GetTextObject", 0, ctypes.c_size_t), repeat(text, count), range(count))
-        unique, inverse = np.unique(np.fromiter(things, np.uintp, count), return_inverse=True)
-        fonts = np.array([font_of(thing) if thing else 0 for thing in unique.tolist()], np.uintp)
+        thing_of = address_call("FPDFText_GetTextObject", 0, ctypes.c_size_t)
+        things = map(thing_of, repeat(self._text_address, len(places)), places.tolist())
+        unique, inverse = np.unique(np.fromiter(things, np.uintp, len(places)), return_inverse=True)
+        fonts = np.array([font_of(thing) if thing else 0 for thing in unique.tolist()], np.uintp)[inverse]
         for font in np.unique(fonts).tolist():
             if (drawn := _drawn(font)) is not None:
-                mine = np.isin(inverse, np.flatnonzero(fonts == font)) & (codes < 128)
+                mine = places[fonts == font]
                 wrong[mine] = ~drawn[codes[mine]]
         return wrong
 
+    def _misnamed_codes(self, things: Sequence[int]) -> set[int]:
+        """ASCII codes that text objects `things` tell in symbol fonts that do not draw them."""
+        font_of = address_call("FPDFTextObj_GetFont", -1, ctypes.c_size_t)
+        text_of = address_call("FPDFTextObj_GetText", -1, ctypes.c_ulong, (ctypes.c_size_t,) * 2 + (ctypes.c_ulong,))
+        fonts = list(map(font_of, things))
+        tables = {font: _drawn(font) for font in set(fonts)}
+        buffer = np.zeros(_LONGEST_SIGNS, np.uint16)
+        found: set[int] = set()
+        for thing, font in zip(things, fonts, strict=True):
+            if (drawn := tables[font]) is None:
+                continue
+            size = text_of(thing, self._text_address, buffer.ctypes.data, buffer.nbytes) // 2
+            told = buffer[: min(size, len(buffer))]
+            if size > len(buffer):
+                return set(range(128))
+            found.update(code for code in set(told.tolist()) if code < 128 and not drawn[code])
+        return found
+
     def loose_heights(self, indices: NDArray[np.int64], vertical: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Ascent to descent in pixels [K] of characters `indices` [K], measured along x where `vertical` [K]."""
-        pdfium = raw()
-        rectangles = (pdfium.FS_RECTF * len(indices))()
-        for rectangle, index in zip(rectangles, indices.tolist(), strict=True):
-            pdfium.FPDFText_GetLooseCharBox(self._text, index, rectangle)
-        corners = np.frombuffer(rectangles, np.float32).reshape(-1, 4).astype(np.float64)  # left, top, right, bottom
-        boxes = self._to_pixels(corners[:, [0, 3, 2, 1]])
+        corners = self._floats("FPDFText_GetLooseCharBox", indices, 4)[:, [0, 3, 2, 1]]  # told: left, top, right, bottom
+        boxes = self._to_pixels(corners)
         return np.where(vertical, boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+
+    def _floats(self, name: str, indices: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+        """[K, size] what a function writes about each of some characters as a struct of floats; zeros if nothing."""
+        found = np.zeros((len(indices), size), np.float32)
+        places = range(found.ctypes.data, found.ctypes.data + found.nbytes, 4 * size)
+        deque(map(address_call(name, 1), repeat(self._text_address), indices.tolist(), places), maxlen=0)
+        return found.astype(np.float64)
 
     def invisible(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
         """For characters `indices` [K]: whether their text render mode paints nothing (the layer of an OCR run)."""
@@ -225,34 +268,22 @@ class Page:
 
     def bold(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
         """For characters `indices` [K]: whether their font says in its name that it is bold."""
-        text = ctypes.cast(self._text, ctypes.c_void_p).value
+        text = self._text_address
         thing_of = address_call("FPDFText_GetTextObject", 0, ctypes.c_size_t)
         font_of = address_call("FPDFTextObj_GetFont", -1, ctypes.c_size_t)
         fonts = [font_of(thing) if (thing := thing_of(text, index)) else 0 for index in indices.tolist()]
         heavy = {font: bool(_BOLD.search(_font_name(font))) for font in set(fonts)}
         return np.array([heavy[font] for font in fonts], np.bool_)
 
-    def mirrored(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """For characters `indices` [K]: whether they are drawn as in a mirror, so that nobody reads them as told."""
-        pdfium = raw()
-        found = np.zeros(len(indices), np.bool_)
-        matrix = pdfium.FS_MATRIX()
-        for place, index in enumerate(indices.tolist()):
-            if pdfium.FPDFText_GetMatrix(self._text, index, matrix):
-                found[place] = matrix.a * matrix.d - matrix.b * matrix.c < 0
-        return found
-
-    def upside_down(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """For characters `indices` [K]: whether they stand on their heads on the page as displayed."""
-        pdfium = raw()
-        found = np.zeros(len(indices), np.bool_)
-        matrix = pdfium.FS_MATRIX()
-        for place, index in enumerate(indices.tolist()):
-            if pdfium.FPDFText_GetMatrix(self._text, index, matrix):
-                x, y = self._affine[:, :2] @ (matrix.a, matrix.b)
-                _, up = self._affine[:, :2] @ (matrix.c, matrix.d)
-                found[place] = x < -abs(y) and up > 0  # pixels count downwards
-        return found
+    def turned(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """For characters `indices` [K]: whether they are drawn as in a mirror, so that nobody reads them as told, and
+        whether they stand on their heads on the page as displayed.
+        """
+        matrix = self._floats("FPDFText_GetMatrix", indices, 6)  # a, b, c, d, e, f
+        a, b, c, d = matrix[:, :4].T
+        along, up = matrix[:, :2] @ self._affine[:, :2].T, matrix[:, 2:4] @ self._affine[:, :2].T
+        on_head = (along[:, 0] < -np.abs(along[:, 1])) & (up[:, 1] > 0)  # pixels count downwards
+        return a * d - b * c < 0, on_head
 
     @functools.cached_property
     def _objects(self) -> objects.Objects:

@@ -81,7 +81,7 @@ def _repetition(lines: Sequence[Line], config: Clean) -> Verdict | None:
     if len(lines) >= _FEW_LINES and share > config.max_repeated and max(counts.values(), default=0) > 2:
         return Verdict("repeated-text", f"{share:.0%} of the characters are in lines that repeat another of the page")
     words = " ".join(line.text for line in lines).casefold().split()
-    if len(words) >= 60:
+    if len(words) >= 60 and 3 * max(Counter(words).values()) / len(words) > config.max_repeated:
         pairs = Counter(zip(words, words[1:], words[2:], strict=False))
         phrase, count = pairs.most_common(1)[0]
         if min(map(len, phrase)) > 1 and 3 * count / len(words) > config.max_repeated:

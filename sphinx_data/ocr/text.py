@@ -75,33 +75,32 @@ def lines_of(page: Page, characters: Characters) -> list[Line]:
     breaks[told[1:] - 1] = True
     starts = _starts(breaks)
     ends = np.concatenate([starts[1:], [len(solid)]]) - 1
-    low = np.minimum.reduceat(boxes[solid, :2], starts)
-    high = np.maximum.reduceat(boxes[solid, 2:], starts)
+    extents = map(tuple, np.hstack(_extents(boxes[solid], starts)).tolist())
     rtl = np.add.reduceat(is_right_to_left(codes[solid]), starts) * 2 > ends - starts
     text = decode(codes)
-    last_hyphen = codes[solid[ends]] == HYPHEN
-    words = _words(boxes[solid], breaks | (np.diff(solid) > 1), starts)
+    facts = zip(
+        extents, solid[starts].tolist(), (solid[ends] + 1).tolist(), em[starts].tolist(), vertical[starts].tolist(),
+        rtl.tolist(), (codes[solid[ends]] == HYPHEN).tolist(), places[solid[starts]].tolist(),
+        _words(boxes[solid], breaks | (np.diff(solid) > 1), starts),
+        strict=True,
+    )  # fmt: skip
     pieces = []
-    for k, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-        said = _without_leaders(plain(text[solid[start] : solid[end] + 1]))
-        pieces.append(Line(
-            text=said,
-            box=(float(low[k, 0]), float(low[k, 1]), float(high[k, 0]), float(high[k, 1])),
-            em=float(em[start]),
-            vertical=bool(vertical[start]),
-            rtl=bool(rtl[k]),
-            hyphenated=bool(last_hyphen[k]),
-            first=int(places[solid[start]]),
-            words=words[k] if len(words[k]) == len(said.split()) else (),
-        ))  # fmt: skip
+    for box, start, end, height, along_y, right_to_left, hyphenated, first, words in facts:
+        said = _without_leaders(plain(text[start:end]))
+        known = words if len(words) == said.count(" ") + 1 else ()
+        pieces.append(Line(said, box, height, along_y, right_to_left, hyphenated, first, words=known))
     return _merged(pieces)
+
+
+def _extents(boxes: NDArray[np.float64], starts: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+    """Low and high corners [K, 2] of the runs of boxes that begin at `starts` [K]."""
+    return [np.minimum.reduceat(boxes[:, :2], starts), np.maximum.reduceat(boxes[:, 2:], starts)]
 
 
 def _words(boxes: NDArray[np.float64], breaks: NDArray[np.bool_], lines: NDArray[np.int64]) -> list[tuple[Box, ...]]:
     """For each line, given by its first character, the boxes of its words; `breaks` [S - 1] part words."""
     starts = _starts(breaks)
-    low, high = np.minimum.reduceat(boxes[:, :2], starts), np.maximum.reduceat(boxes[:, 2:], starts)
-    found = list(map(tuple, np.hstack([low, high]).tolist()))
+    found = list(map(tuple, np.hstack(_extents(boxes, starts)).tolist()))
     edges = [*np.searchsorted(starts, lines).tolist(), len(found)]
     return [tuple(found[first:end]) for first, end in pairwise(edges)]
 
@@ -172,7 +171,10 @@ def _merged(pieces: Sequence[Line]) -> list[Line]:
 
     Programs draw raised signs, underlined words and changes of font apart, sometimes long after their neighbours.
     """
-    before = _neighbours(pieces)
+    signs = [bool(_SIGN.fullmatch(piece.text)) for piece in pieces]
+    before = _neighbours(pieces, signs)
+    if not before:
+        return list(pieces)
     after = {left: right for right, left in before.items()}
     lines = []
     for place, piece in enumerate(pieces):
@@ -183,28 +185,33 @@ def _merged(pieces: Sequence[Line]) -> list[Line]:
             piece = _appended(piece, pieces[following])
             members.append(following)
             following = after.get(following)
-        words = [member for member in members if not _SIGN.fullmatch(pieces[member].text)]
+        words = [member for member in members if not signs[member]]
         lines.append((min(words or members), piece))
     return [line for _, line in sorted(lines, key=lambda told: told[0])]
 
 
-def _neighbours(pieces: Sequence[Line]) -> dict[int, int]:
+def _neighbours(pieces: Sequence[Line], signs: Sequence[bool]) -> dict[int, int]:
     """For each piece that goes on with another one: which one; no piece is followed by two."""
     boxes = np.array([piece.box for piece in pieces])
     x0, y0, x1, y1 = boxes.T
     em = np.array([piece.em for piece in pieces])
+    # pairs [i, j] that share height and begin one after the other: few, so the rest is asked of these alone
+    close = (y0[:, None] < y1) & (y1[:, None] > y0) & (x0[:, None] < x0)
+    left, right = np.nonzero(close)
+    gap = x0[right] - x1[left]  # from the end of i to the start of j
+    em = np.maximum(em[left], em[right])
+    height = np.minimum((y1 - y0)[left], (y1 - y0)[right])
+    shared = np.minimum(y1[left], y1[right]) - np.maximum(y0[left], y0[right])
     free = np.array([not (piece.vertical or piece.rtl) for piece in pieces])
-    shared = np.minimum(y1[:, None], y1) - np.maximum(y0[:, None], y0)
-    em = np.maximum(em[:, None], em)
-    gap = x0 - x1[:, None]  # [i, j]: from the end of i to the start of j
-    reach = np.where([bool(_SIGN.fullmatch(piece.text)) for piece in pieces], _SIGN_GAP, _SAME_LINE)[:, None]
-    touching = (gap > -_WORD_GAP * em) & (gap < reach * em) & (x0[:, None] < x0) & free[:, None] & free
-    touching &= shared > 0.5 * np.minimum((y1 - y0)[:, None], y1 - y0)
-    touching &= ~np.array([piece.hyphenated for piece in pieces])[:, None]
+    open_ended = np.array([not piece.hyphenated for piece in pieces])
+    reach = np.where(signs, _SIGN_GAP, _SAME_LINE)[left]
+    touching = (gap > -_WORD_GAP * em) & (gap < reach * em) & (shared > 0.5 * height)
+    touching &= free[left] & free[right] & open_ended[left]
     before: dict[int, int] = {}
-    for left, right in sorted(np.argwhere(touching).tolist(), key=lambda pair: (abs(gap[pair[0], pair[1]]), pair)):
-        if right not in before and left not in before.values():
-            before[right] = left
+    found = zip(np.abs(gap[touching]).tolist(), left[touching].tolist(), right[touching].tolist(), strict=True)
+    for _, one, other in sorted(found):
+        if other not in before and one not in before.values():
+            before[other] = one
     return before
 
 
