@@ -8,7 +8,8 @@ from typing import Any
 from sphinx_data.convert import _tools
 from sphinx_data.convert._common import RejectedError, clean_text, short
 from sphinx_data.convert._dialogues import CALL, RESULT, Turn, placed, role_of
-from sphinx_data.convert._rows import Row, pictured, prepared
+from sphinx_data.convert._embedded import prepared
+from sphinx_data.convert._rows import Row, pictured
 from sphinx_data.media import Prepared
 
 _TEXT = ("text", "input_text", "output_text")

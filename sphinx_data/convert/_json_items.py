@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from sphinx_data.convert._common import RejectedError, clean_text, short
 from sphinx_data.convert._json_spans import SPACE, Children, Run, Span, windows
 from sphinx_data.convert._json_spans import key_text as key_text
 from sphinx_data.convert._packed import plain
@@ -49,6 +50,17 @@ def entry_of(raw: bytes | msgspec.Raw) -> dict[str, Any]:
     except ValueError:
         return {}
     return entry if isinstance(entry, dict) else {}
+
+
+def object_of(raw: bytes | msgspec.Raw, rule: str = "not-a-record") -> dict[str, Any]:
+    """An item that must be an object. Raises RejectedError, with this rule where it is something else."""
+    try:
+        entry = value(raw)
+    except ValueError as error:
+        raise RejectedError("json-invalid", f"Not valid JSON: {clean_text(str(error))}.") from None
+    if not isinstance(entry, dict):
+        raise RejectedError(rule, f"{short(entry)} is no object.")
+    return entry
 
 
 class JsonFile:

@@ -8,6 +8,7 @@ from itertools import islice
 from sphinx_data import storage
 from sphinx_data.convert import Inputs, _rows
 from sphinx_data.convert._common import CommonOptions, RejectedError, UniqueIds, clean_text
+from sphinx_data.convert._json_items import object_of
 from sphinx_data.convert._label_files import LabelFile, Pictures, label_files
 from sphinx_data.convert._objects import PictureRecord, opened, reject
 from sphinx_data.convert._packed import head
@@ -66,7 +67,7 @@ def planned_objects(
             yield _rows.Record(input=record.input, reject=record.rejects[0])
             continue
         try:
-            _rows.object_of(record.raw.removeprefix(b"\xef\xbb\xbf"))
+            object_of(record.raw.removeprefix(b"\xef\xbb\xbf"))
         except RejectedError as error:
             why = reject(record, "file", error.rule, error.detail)
             yield _rows.Record(input=record.input, reject=why)

@@ -22,13 +22,14 @@ from sphinx_data.convert._common import (
     UniqueIds,
     clean_text,
     find_media,
-    short,
 )
 from sphinx_data.convert._groups import Groups
-from sphinx_data.convert._json_items import JsonFile, value
+from sphinx_data.convert._json_items import JsonFile, object_of, value
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.errors import InputError
 from sphinx_data.sample import Reject, Struct
+
+NO_QUESTION = "question-invalid"  # rule of an item that is no object
 
 
 class QuestionOptions(CommonOptions, frozen=True, kw_only=True):
@@ -130,7 +131,7 @@ def planned_file(
         groups = Groups(file)
         for item in file.items(*plan.fields):
             try:
-                entry = entry_of(item.raw)
+                entry = object_of(item.raw, NO_QUESTION)
                 if plan.skip and plan.skip(entry):
                     continue
                 groups.add(plan.about(entry, item.place, path).key, item)
@@ -140,7 +141,7 @@ def planned_file(
         for group in groups.by_key():
             place = groups.place(group[0][0])
             try:
-                pictures = plan.about(entry_of(group[0][1]), place, path)
+                pictures = plan.about(object_of(group[0][1], NO_QUESTION), place, path)
             except RejectedError:
                 continue  # the items without key: each has its reject already
             media = tuple(find_media(root, *names) for names in pictures.names)
@@ -175,14 +176,3 @@ def rejected(
 def file_name(path: str) -> str:
     """Last part of a path, for origins and rejects."""
     return clean_text(path.rstrip("/").rpartition("/")[2])
-
-
-def entry_of(raw: bytes) -> dict[str, Any]:
-    """An item as the object it is. Raises RejectedError for anything else."""
-    try:
-        entry = value(raw)
-    except ValueError as error:
-        raise RejectedError("json-invalid", f"Not valid JSON: {clean_text(str(error))}.") from None
-    if not isinstance(entry, dict):
-        raise RejectedError("question-invalid", f"{short(entry)} is no object.")
-    return entry

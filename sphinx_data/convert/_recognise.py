@@ -11,7 +11,7 @@ from sphinx_data.convert import Inputs, format_names, load
 from sphinx_data.convert._common import short
 from sphinx_data.convert._json_items import Item, JsonFile, value
 from sphinx_data.convert._packed import head
-from sphinx_data.convert._rows import ASIDE
+from sphinx_data.convert._row_files import ASIDE
 from sphinx_data.convert._tables import delimited, groups, is_table
 from sphinx_data.convert._tables import rows as table_rows
 from sphinx_data.errors import InputError, UsageError

@@ -1,6 +1,6 @@
 """Expressions that refer to regions of one picture: REC ("where is ..?") and REG ("describe this region") dialogues."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -11,6 +11,7 @@ from sphinx_data.convert._json_items import value
 from sphinx_data.convert._objects import PictureRecord, opened, reject
 from sphinx_data.convert._regions import coco_region
 from sphinx_data.convert._sample import about_image, built
+from sphinx_data.media import Prepared
 from sphinx_data.phrasing import choose
 from sphinx_data.sample import Built, Part, Region, RegionPart, Reject, Struct, TextPart
 
@@ -65,13 +66,17 @@ def cleaned(sentence: object) -> str:
 
 
 def produce(
-    record: Record, options: ReferringOptions, places: dict[str, str], license: str | None = None
-) -> Iterator[Built | Reject]:
-    """One sample with the rejects of its regions and turns, or the reject of the picture."""
+    record: Record, options: ReferringOptions, places: dict[str, str], license: str | None = None,
+    load: Callable[[], Prepared] | None = None,
+) -> Iterator[Built | Reject]:  # fmt: skip
+    """One sample with the rejects of its regions and turns, or the reject of the picture.
+
+    `load` gives a picture that is no file of its own.
+    """
     yield from record.rejects
     if record.media is None:
         return
-    found = opened(record, options, places, record.width, record.height)
+    found = opened(record, options, places, record.width, record.height, load)
     if isinstance(found, Reject):
         yield found
         return

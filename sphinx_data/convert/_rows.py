@@ -5,35 +5,32 @@ record is one of its row groups, and the planning pass reads footers only. Rows 
 files travel as JSON items do, so that the plan knows each picture.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from sphinx_data import media, order, storage
+from sphinx_data import order, storage
 from sphinx_data.convert import Inputs
 from sphinx_data.convert._common import (
     CommonOptions,
     Media,
     RejectedError,
     UniqueIds,
-    clean_text,
     find_media,
     limited,
     load_image,
     short,
 )
-from sphinx_data.convert._json_items import JsonFile, value
-from sphinx_data.convert._tables import DELIMITED, TABLES, delimited, groups, is_table, jsonable, rows, schema
+from sphinx_data.convert._embedded import embedded, prepared
+from sphinx_data.convert._json_items import JsonFile, object_of, value
+from sphinx_data.convert._row_files import FILES, File, files, reason, stem, unreadable
+from sphinx_data.convert._tables import delimited, groups, is_table, jsonable, rows, schema
 from sphinx_data.errors import InputError
 from sphinx_data.media import Prepared
 from sphinx_data.sample import Built, Reject, Struct
 
-_ROWS = ("", ".gz", ".zst", ".bz2", ".xz", ".zip")
-_FILES = tuple(f"{kind}{packed}" for kind in (".json", ".jsonl", ".ndjson", *DELIMITED) for packed in _ROWS) + TABLES
-ASIDE = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")  # what `datasets` writes beside
 IMAGES = ("image", "images")
 
 
@@ -92,16 +89,7 @@ class Row(NamedTuple):
             if number >= len(self.media):
                 raise RejectedError("image-not-embedded", f"{short(source)} is a name; pictures lie in the table here.")
             return load_image(self.media[number], self.options, self.places)
-        return prepared(_embedded(source), self.options)
-
-
-class File(NamedTuple):
-    """A file to read: its path, the argument it belongs to, its name below that, its name for people."""
-
-    path: str
-    input: int
-    name: str
-    label: str
+        return prepared(embedded(source), self.options)
 
 
 Named = Callable[[dict[str, Any]], Sequence[str | list[str]]]  # of each picture, or names that it may have
@@ -109,25 +97,9 @@ Sampled = Callable[[Row], Iterable[Built | Reject]]
 Ranged = Callable[[File, str], Iterator[Record]]  # the records of a file that is no table, by its unique stem
 
 
-def files(inputs: Inputs, extensions: tuple[str, ...] = _FILES) -> Iterator[File]:
-    """The files given, and those below folders that are given, sorted. Raises InputError for a folder without any."""
-    for number, path in enumerate(inputs.annotations):
-        if not storage.local(path).is_dir():
-            yield File(path, number, "", clean_text(os.path.basename(path)))
-            continue
-        found = 0
-        for name, size in storage.list_files(path):
-            known = name.lower().endswith(extensions) and os.path.basename(name) not in ASIDE
-            if known and size >= 0 and name == clean_text(name):
-                found += 1
-                yield File(storage.join(path, name), number, name, name)
-        if not found:
-            raise InputError(f"{path}: has no file that ends in {', '.join(extensions[:8])}")
-
-
 def records(
     inputs: Inputs, options: CommonOptions, named: Named | None = None, fields: tuple[str, ...] = (), one: str = "",
-    wide: tuple[str, ...] = IMAGES, ranged: Ranged | None = None, extensions: tuple[str, ...] = _FILES,
+    wide: tuple[str, ...] = IMAGES, ranged: Ranged | None = None, extensions: tuple[str, ...] = FILES,
 ) -> Iterator[Record]:  # fmt: skip
     """Every row of every file, in file order.
 
@@ -227,37 +199,6 @@ def pictured(fields: dict[str, Any]) -> list[Any]:
     return [picture for picture in found if picture not in (None, "")] if isinstance(found, list) else [found]
 
 
-def object_of(raw: bytes) -> dict[str, Any]:
-    """A JSON object. Raises RejectedError for anything else."""
-    try:
-        said = value(raw)
-    except ValueError as error:
-        raise RejectedError("json-invalid", f"Not valid JSON: {error}.") from None
-    if not isinstance(said, dict):
-        raise RejectedError("not-a-record", f"{short(said)} is no record with fields.")
-    return said
-
-
-def unreadable(label: str, error: Exception) -> Reject:
-    """The reject of a whole file."""
-    return Reject(input=label, level="file", rule="file-damaged", detail=reason(label, error))
-
-
-def reason(label: str, error: Exception) -> str:
-    """What an InputError says of a file, as a sentence without the folders above the file."""
-    name = os.path.basename(label)
-    text = clean_text(str(error)).rpartition(f"{name}: ")[2]
-    return f"{name} {text}." if text[:1].islower() else f"{text}."
-
-
-def stem(name: str) -> str:
-    """The name without its extensions: ``train-00000-of-00002`` of ``data/train-00000-of-00002.parquet``."""
-    folder, slash, base = name.rpartition("/")
-    for packed in _ROWS[1:]:
-        base = base.removesuffix(packed)
-    return f"{folder}{slash}{base.rpartition('.')[0] or base}"
-
-
 def chosen(make: Callable[[], Iterator[Record]], options: CommonOptions) -> Iterator[Record]:
     """All records, or `limit` rows of them; items and rows of spans count alike."""
     if options.limit is None:
@@ -350,27 +291,3 @@ def rejected(row: Row, error: RejectedError, level: Any = "record") -> Reject:
     return Reject(
         input=row.input, record=row.record, id=row.id, level=level, rule=error.rule, detail=error.detail
     )  # fmt: skip
-
-
-def prepared(data: bytes, options: CommonOptions, name: str = "") -> Prepared:
-    """A picture that was embedded in a file. Raises RejectedError."""
-    try:
-        return media.prepare_image(data, decode=options.decode)
-    except media.DamagedImage as error:
-        raise RejectedError(error.rule, f"{name}: {error.detail}" if name else error.detail) from None
-
-
-def _embedded(source: Any) -> bytes:
-    """The bytes of an image cell: bytes, or ``{bytes, path}`` as `datasets` writes it."""
-    data = source.get("bytes") if isinstance(source, dict) else source
-    if isinstance(data, bytes):
-        return data
-    path = source.get("path") if isinstance(source, dict) else None
-    if isinstance(path, str):
-        raise RejectedError("image-not-embedded", f"The row holds no bytes of {clean_text(path)}, only its name.")
-    raise RejectedError("image-not-embedded", f"{short(source)} is no picture.")
-
-
-def read(file: IO[bytes], offset: int, size: int) -> bytes:
-    """Bytes of an open file."""
-    return os.pread(file.fileno(), size, offset)

@@ -95,7 +95,7 @@ class SortedRows:
         known, place = [np.zeros(0, np.uint64)], 0
         for rows in self._merged(self._runs):
             self._file.write(rows.tobytes())
-            known.append(rows["key"][-place % _EVERY :: _EVERY])
+            known.append(rows["key"][-place % _EVERY :: _EVERY].copy())  # a view would keep all rows
             place += len(rows)
         self._file.flush()
         self._known = np.concatenate(known)

@@ -6,8 +6,8 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from sphinx_data.convert._common import RejectedError, clean_text, load_image
-from sphinx_data.convert._json_items import value
-from sphinx_data.convert._questions import Question, QuestionOptions, Record, entry_of
+from sphinx_data.convert._json_items import object_of, value
+from sphinx_data.convert._questions import NO_QUESTION, Question, QuestionOptions, Record
 from sphinx_data.convert._sample import assistant, built, user
 from sphinx_data.language import language_of
 from sphinx_data.media import Prepared
@@ -76,7 +76,7 @@ def dialogue(
     for question in record.questions:
         try:
             more = value(question.more) if question.more else None
-            entry = entry_of(question.raw)
+            entry = object_of(question.raw, NO_QUESTION)
             asked = Asked(entry, more, question.place, record.id, len(turns), pictures, record.context)
             turns.append(read(asked))
         except RejectedError as error:

@@ -13,7 +13,7 @@ https://huggingface.co/datasets/zzliang/GRIT. No published file was at hand for 
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from sphinx_data.convert import Inputs, _rows, img2dataset
+from sphinx_data.convert import Inputs, _row_files, _rows, img2dataset
 from sphinx_data.convert._common import CommonOptions as CommonOptions
 from sphinx_data.convert._common import RejectedError, clean_text, short
 from sphinx_data.convert._frame import Frame, frame_of
@@ -57,7 +57,7 @@ def recognise(glimpse: Glimpse) -> bool:
 
 def records(inputs: Inputs, options: Options) -> Iterator[Record]:
     """Every row group of what img2dataset wrote, or every JSON item, in file order."""
-    tables = [file for file in _rows.files(inputs) if is_table(file.path)]
+    tables = [file for file in _row_files.files(inputs) if is_table(file.path)]
     if not tables:
         return _rows.records(inputs, options, _named, one="noun_chunks")
     for file in tables:

@@ -43,6 +43,8 @@ def recognise(glimpse: Glimpse) -> bool:
     """Tables whose rows have one embedded picture and one of the other columns."""
     if not any(name.lower().endswith(TABLES) for name in glimpse.names) or glimpse.row_has("key", "status"):
         return False
+    if glimpse.row_has("answer", "bbox", "file_name"):  # refcoco_rows
+        return False
     rows = [row for row in glimpse.rows if isinstance(row, dict)]
     pictured = [row for row in rows if any(_is_picture(row.get(name)) for name in _IMAGE)]
     beside = {*_TEXT, *_LABEL, "question"}

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from sphinx_data import storage
-from sphinx_data.convert import Inputs, _rows, _tars
+from sphinx_data.convert import Inputs, _embedded, _row_files, _rows, _tars
 from sphinx_data.convert._common import CommonOptions as CommonOptions
 from sphinx_data.convert._common import RejectedError, clean_text
 from sphinx_data.convert._packed import plain
@@ -90,8 +90,8 @@ def records(inputs: Inputs, options: CommonOptions) -> Iterator[Record]:
 def _records(inputs: Inputs, options: CommonOptions) -> Iterator[Record]:
 
     stems = _rows.UniqueIds("")
-    for file in _rows.files(inputs, (".parquet", ".tar")):
-        stem = _rows.stem(file.label)
+    for file in _row_files.files(inputs, (".parquet", ".tar")):
+        stem = _row_files.stem(file.label)
         if file.path.endswith(".tar"):
             if not storage.exists(f"{file.path.removesuffix('.tar')}.parquet"):
                 yield Record(input=file.label, reject=_orphan(file.label))
@@ -100,7 +100,7 @@ def _records(inputs: Inputs, options: CommonOptions) -> Iterator[Record]:
         try:
             yield from _shard(file, stems(stem)[1:])
         except InputError as error:
-            yield Record(input=file.label, reject=_rows.unreadable(file.label, error))
+            yield Record(input=file.label, reject=_row_files.unreadable(file.label, error))
 
 
 def _orphan(label: str) -> Reject:
@@ -108,7 +108,7 @@ def _orphan(label: str) -> Reject:
     return Reject(input=label, level="file", rule="metadata-missing", detail=detail)
 
 
-def _shard(file: _rows.File, stem: str) -> Iterator[Record]:
+def _shard(file: _row_files.File, stem: str) -> Iterator[Record]:
     names = set(schema(file.path).names)
     if not {"key", "status"} <= names:
         raise InputError(f"{file.path}: has no columns key and status, so img2dataset did not write it")
@@ -140,7 +140,7 @@ def fetched(
         try:
             find = _finder(path, record.span, stack)
         except InputError as error:
-            yield _rows.unreadable(record.input, error)
+            yield _row_files.unreadable(record.input, error)
             return
 
         def sampled(row: Row) -> Iterator[Built | Reject]:
@@ -163,7 +163,7 @@ def _finder(path: str, span: Span, stack: ExitStack) -> Find:
     def find(key: str, fields: dict[str, Any]) -> bytes:
         if key not in places:
             raise RejectedError("image-missing", damage or f"{os.path.basename(tar)} has no picture of key {key}.")
-        return _rows.read(file, *places[key])
+        return _row_files.read(file, *places[key])
 
     return find
 
@@ -177,7 +177,7 @@ def _index(file: Any, tar: str) -> tuple[dict[str, tuple[int, int]], str]:
             if split is not None and split[1] in PICTURES:
                 places.setdefault(split[0], (member.offset, member.size))
     except InputError as error:
-        return places, _rows.reason(tar, error)
+        return places, _row_files.reason(tar, error)
     return places, ""
 
 
@@ -203,7 +203,7 @@ def _picture(row: Row, find: Find) -> Prepared:
         raise RejectedError(rule, f"{clean_text(str(fields.get('url')))}: {reason}")
     if not isinstance(key, str):
         raise RejectedError("key-missing", "The row has no key.")
-    return _rows.prepared(find(key, fields), row.options, key)
+    return _embedded.prepared(find(key, fields), row.options, key)
 
 
 def _captioned(row: Row, picture: Prepared) -> Iterator[Built | Reject]:

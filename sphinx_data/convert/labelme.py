@@ -26,11 +26,11 @@ from sphinx_data.convert import Inputs
 from sphinx_data.convert._coco_file import length
 from sphinx_data.convert._common import MISSING, Media, RejectedError, UniqueIds, clean_text, find_media, limited, short
 from sphinx_data.convert._common import CommonOptions as CommonOptions
+from sphinx_data.convert._embedded import prepared
 from sphinx_data.convert._json_items import JsonFile, value
 from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, opened, reject
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._regions import coco_region
-from sphinx_data.convert._rows import prepared
 from sphinx_data.convert._sample import about_image, built
 from sphinx_data.errors import InputError
 from sphinx_data.media import Prepared

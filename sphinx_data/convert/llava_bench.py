@@ -12,12 +12,13 @@ from typing import Any
 
 import msgspec
 
-from sphinx_data.convert import Inputs, _rows
+from sphinx_data.convert import Inputs, _row_files, _rows
 from sphinx_data.convert._common import CommonOptions, RejectedError, clean_text, short
 from sphinx_data.convert._exchanges import exchange
+from sphinx_data.convert._json_items import object_of
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._rows import Record as Record
-from sphinx_data.convert._rows import Row, object_of
+from sphinx_data.convert._rows import Row
 from sphinx_data.errors import InputError
 from sphinx_data.sample import Built, Reject
 
@@ -58,7 +59,7 @@ def _records(inputs: Inputs, options: Options) -> Iterator[Record]:
         if kept and isinstance(image, str):
             first = pairs[0][0]
             media = (_rows.find_media(inputs.places()["images"], image),)
-            stem = _rows.stem(clean_text(image))
+            stem = _row_files.stem(clean_text(image))
             yield Record(
                 input=first.input, record=first.record, id=unique(stem), media=media,
                 raw=msgspec.json.encode({"image": image, "turns": kept}),

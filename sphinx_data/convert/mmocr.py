@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from sphinx_data import storage
-from sphinx_data.convert import Inputs, _quads, _rows
+from sphinx_data.convert import Inputs, _quads, _row_files, _rows
 from sphinx_data.convert._common import RejectedError, UniqueIds, find_media, short
 from sphinx_data.convert._packed import head
 from sphinx_data.convert._recognise import Glimpse
@@ -81,7 +81,7 @@ class _Lines:
     def __init__(self, inputs: Inputs, options: Options) -> None:
         self._root, self._source = inputs.places()["images"], options.source
 
-    def records(self, file: _rows.File, stem: str) -> Iterator[Record]:
+    def records(self, file: _row_files.File, stem: str) -> Iterator[Record]:
         unique = UniqueIds(self._source)
         for number, line in _quads.lines(storage.read_bytes(file.path)):
             name, _, text = line.strip().partition(" ")

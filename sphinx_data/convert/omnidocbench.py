@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from sphinx_data.convert import Inputs, _rows
+from sphinx_data.convert import Inputs, _row_files, _rows
 from sphinx_data.convert._blocks import FORMULAS, Block, layout_turn, reading_turns, region_turns
 from sphinx_data.convert._coco_file import length
 from sphinx_data.convert._common import RejectedError, clean_text, short
@@ -68,7 +68,7 @@ def recognise(glimpse: Glimpse) -> bool:
 
 def records(inputs: Inputs, options: Options) -> Iterator[Record]:
     """Every page of every file, in file order."""
-    stems = [os.path.splitext(os.path.basename(file.path))[0] for file in _rows.files(inputs)]
+    stems = [os.path.splitext(os.path.basename(file.path))[0] for file in _row_files.files(inputs)]
     return _rows.records(inputs, options, lambda fields: [tails(_image(fields), "images", *stems)], one="layout_dets")
 
 

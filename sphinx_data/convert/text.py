@@ -15,8 +15,9 @@ from typing import Any, Literal
 import msgspec
 
 from sphinx_data import storage
-from sphinx_data.convert import Inputs, _rows
+from sphinx_data.convert import Inputs, _row_files, _rows
 from sphinx_data.convert._common import CommonOptions, RejectedError, clean_text, short
+from sphinx_data.convert._json_items import object_of
 from sphinx_data.convert._label_sets import has_labels
 from sphinx_data.convert._packed import packing, plain
 from sphinx_data.convert._recognise import Glimpse
@@ -63,7 +64,7 @@ def recognise(glimpse: Glimpse) -> bool:
 def records(inputs: Inputs, options: Options) -> Iterator[Record]:
     """Ranges of every file, row groups of tables, in file order."""
 
-    def ranged(file: _rows.File, stem: str) -> Iterator[Record]:
+    def ranged(file: _row_files.File, stem: str) -> Iterator[Record]:
         size, whole = storage.size(file.path), _is_whole(file.path, options)
         for begin, end in ranges(file.path, whole):
             span = Span(input=file.input, name=file.name, size=size, stem=stem, begin=begin, end=end)
@@ -99,7 +100,7 @@ def produce(record: Record, options: Options, places: dict[str, str]) -> Iterato
     try:
         yield from _documents(record, span, path, options, places)
     except InputError as error:
-        yield _rows.unreadable(record.input, error)
+        yield _row_files.unreadable(record.input, error)
 
 
 def _documents(
@@ -123,7 +124,7 @@ def _prose(raw: bytes) -> dict[str, Any]:
 
 def _reader(raw: bytes, is_prose: bool) -> _rows.Sampled:
     def sampled(row: Row) -> Iterator[Built | Reject]:
-        return _sampled(row if is_prose else row._replace(fields=_rows.object_of(raw)))
+        return _sampled(row if is_prose else row._replace(fields=object_of(raw)))
 
     return sampled
 

@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 
 from sphinx_data import storage
-from sphinx_data.convert import Inputs, _contents, _dialogues, _rows, _tars
+from sphinx_data.convert import Inputs, _contents, _dialogues, _embedded, _row_files, _rows, _tars
 from sphinx_data.convert._common import RejectedError, clean_text, short
+from sphinx_data.convert._json_items import object_of
 from sphinx_data.convert._packed import packing, plain
 from sphinx_data.convert._pairs import PairOptions, captioned, classified
 from sphinx_data.convert._recognise import Glimpse
@@ -53,7 +54,7 @@ def records(inputs: Inputs, options: Options) -> Iterator[Record]:
         if is_table(path, delimited=True):
             raise InputError(f"{path}: is a table, no tar; see image_parquet, img2dataset and text")
 
-    def ranged(file: _rows.File, stem: str) -> Iterator[Record]:
+    def ranged(file: _row_files.File, stem: str) -> Iterator[Record]:
         if file.path.lower().endswith(_NAMES):
             return
         size = storage.size(file.path)
@@ -69,7 +70,7 @@ def records(inputs: Inputs, options: Options) -> Iterator[Record]:
                                 rows=samples)  # fmt: skip
                     yield Record(input=file.label, span=span, bytes=end - begin)
             except InputError as error:
-                yield Record(input=file.label, reject=_rows.unreadable(file.label, error))
+                yield Record(input=file.label, reject=_row_files.unreadable(file.label, error))
 
     return _rows.records(inputs, options, ranged=ranged, extensions=_tars.TARS)
 
@@ -86,10 +87,10 @@ def produce(record: Record, options: Options, places: dict[str, str]) -> Iterato
         with plain(path) as file:
             for number, sample in enumerate(_tars.samples(file, path, span.begin, span.end or None)):
                 if wanted is None or number in wanted:
-                    fields = {name: _rows.read(file, m.offset, m.size) for name, m in sample.members.items()}
+                    fields = {name: _row_files.read(file, m.offset, m.size) for name, m in sample.members.items()}
                     yield from _rows.each(_row(record, sample, fields, options, places), _sampled)
     except InputError as error:
-        yield _rows.unreadable(record.input, error)
+        yield _row_files.unreadable(record.input, error)
 
 
 def _row(record: Record, sample: _tars.Tarred, fields: dict[str, Any], options: Options, places: dict[str, str]) -> Row:
@@ -106,7 +107,7 @@ def _sampled(row: Row) -> Iterator[Built | Reject]:
     if repeated := fields.pop("repeated", None):
         raise RejectedError("key-repeated", f"The archive has {short(repeated)} of {row.record} more than once.")
     shown = [name for name in fields if name.rpartition(".")[2] in PICTURES]
-    pictures = [_rows.prepared(fields[name], options, f"{row.record}.{name}") for name in shown]
+    pictures = [_embedded.prepared(fields[name], options, f"{row.record}.{name}") for name in shown]
     facts = _facts(fields)
     if isinstance(facts.get("conversations", facts.get("messages")), list):
         yield from _dialogue(row, facts, pictures)
@@ -131,7 +132,7 @@ def _sampled(row: Row) -> Iterator[Built | Reject]:
 def _facts(fields: dict[str, Any]) -> dict[str, Any]:
     if "json" not in fields:
         return {}
-    return {clean_text(key): jsonable(value) for key, value in _rows.object_of(fields["json"]).items()}
+    return {clean_text(key): jsonable(value) for key, value in object_of(fields["json"]).items()}
 
 
 def _caption(facts: dict[str, Any]) -> str | None:
