@@ -65,7 +65,7 @@ class Checkpoints:
             dcp.async_save(
                 dict(optimizer.tensors()),
                 checkpoint_id=temporary,
-                process_group=self._world.host,
+                process_group=self._world.saving,
                 no_dist=self._world.size == 1,
             ),
         )

@@ -7,6 +7,7 @@ Training, inference and the computation of lengths all use `TurnEncoder.encode`;
 
 import json
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ IGNORE = -100
 IMAGE_POSITIONS = ("inline", "front")
 
 _render_template: Any = chat_template_utils.render_jinja_template  # (texts, generation spans in characters)
+_RENDERING = threading.Lock()  # a compiled template tracks the assistant's text for one thread at a time
 _OPEN, _CLOSE = "\ue000", "\ue001"  # private use: a sentinel is OPEN turn-number CLOSE
 _SENTINEL = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
 _MARK = re.compile(r"\{%-?\+?\s*generation\s*-?%\}")
@@ -215,9 +217,10 @@ class TurnEncoder:
 
     def _dialogue(self, turns: Sequence[Turn], prompt: bool) -> list[_Piece]:
         key = tuple(turn.role for turn in turns), prompt
-        if key not in self._skeletons:
-            self._skeletons[key] = self._render(*key)
-        return self._skeletons[key]
+        with _RENDERING:
+            if key not in self._skeletons:
+                self._skeletons[key] = self._render(*key)
+            return self._skeletons[key]
 
     def _rendered(self, roles: tuple[str, ...], prompt: bool) -> tuple[str, list[tuple[int, int]]]:
         messages = [{"role": role, "content": f"{_OPEN}{turn}{_CLOSE}"} for turn, role in enumerate(roles)]

@@ -42,7 +42,11 @@ def train(recipe: "TrainRecipe") -> Path:
     """
     from sphinx_model import world
 
-    with world.start(recipe.parallel.timeout) as here, _claimed(Path(recipe.out), here) as out:
+    with (
+        world.start(recipe.parallel.timeout) as here,
+        world.contact(here),
+        _claimed(Path(recipe.out), here) as out,
+    ):
         return _train(recipe, here, out)
 
 
@@ -338,3 +342,7 @@ def main() -> None:
     from sphinx_data.cli import run
 
     sys.exit(run(command, sys.argv[1:], "sphinx-train"))
+
+
+if __name__ == "__main__":  # torchrun --nproc-per-node 8 -m sphinx_model.train RECIPE
+    main()

@@ -25,7 +25,9 @@ class World:
     def __init__(self, rank: int, size: int, device: torch.device, timeout: float) -> None:
         self.rank, self.size, self.device = rank, size, device
         self._timeout = timedelta(seconds=timeout)
-        self.host = dist.new_group(backend="gloo", timeout=self._timeout) if size > 1 else None
+        self._host = dist.new_group(backend="gloo", timeout=self._timeout) if size > 1 else None
+        # of its own, since a thread writes checkpoints while steps go on
+        self.saving = dist.new_group(backend="gloo", timeout=self._timeout) if size > 1 else None
 
     @property
     def first(self) -> bool:
@@ -37,11 +39,11 @@ class World:
 
         Raises StuckError where ranks do not come within the time-out; on rank 0 it names them.
         """
-        if self.host is None:
+        if self._host is None:
             return [float(value) for value in values]
         self.wait()
         numbers = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(numbers, group=self.host)
+        dist.all_reduce(numbers, group=self._host)
         return numbers.tolist()
 
     def once(self, make: Callable[[], Result]) -> Result:
@@ -52,15 +54,30 @@ class World:
 
     def wait(self, timeout: timedelta | None = None) -> None:
         """Return when every rank is here. Raises StuckError as `total` does."""
-        if self.host is None:
+        if self._host is None:
             return
         limit = timeout or self._timeout
         try:
-            dist.monitored_barrier(group=self.host, timeout=limit, wait_all_ranks=True)
+            dist.monitored_barrier(group=self._host, timeout=limit, wait_all_ranks=True)
         except RuntimeError as error:
             waited = f"within {limit.total_seconds():g} s (parallel.timeout)"
             said = " ".join(str(error).split())
             raise StuckError(f"rank {self.rank}: not every rank came to the next step {waited}: {said}") from None
+
+
+@contextmanager
+def contact(world: World) -> Iterator[None]:
+    """Errors of a broken connection in a sentence: another rank died, and its own message says why."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo/transport" not in str(error):
+            raise
+        why = " ".join(str(error).split())[:200]
+        raise StuckError(
+            f"rank {world.rank}: lost another rank, whose own message says why ({why}); "
+            "start the same command again to go on"
+        ) from None
 
 
 @contextmanager

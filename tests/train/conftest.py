@@ -1,5 +1,6 @@
 """Tiny models in a directory, small datasets, and runs in this process or in one of their own."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from sphinx_data.dialects import dialect
 from sphinx_model import lengths, packing
 from sphinx_model.loader import BadSamples, PackDataset
 from sphinx_model.train import command
+
+logging.getLogger("torch.distributed").setLevel(logging.WARNING)  # a thousand lines a checkpoint
+logging.getLogger("c10d-NullHandler-dcp_logger").setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,8 @@
 """Packs as tensors: documents apart from each other, data that stays text, damage that costs one slot."""
 
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from sphinx_data import DatasetWriter
 from sphinx_data.errors import InputError
 from sphinx_data.sample import Image, ImagePart, Message, TextPart
 from sphinx_model import packed_attention
+from sphinx_model.encoding import Turn, TurnEncoder
 from sphinx_model.loader import BadSamples, collate, read_ahead
 from sphinx_model.loss import IGNORE, supervised, token_losses
 from sphinx_model.metrics import read_lines
@@ -273,6 +276,28 @@ def test_every_trained_parameter_gets_a_gradient_from_text_alone(make_model, mak
         assert not len(batch.pixel_values)
         found = gradients(model, [summed(model, batch)])
         assert all(torch.isfinite(value).all() for value in found.values())
+
+
+def test_threads_that_meet_forms_of_dialogue_at_once_render_all_of_them(processor):
+    """Templates are rendered at first use, and `transformers` renders one at a time: samples were lost now and then."""
+    together = threading.Barrier(8)
+    whole = TurnEncoder(processor.tokenizer, processor.chat_template, processor.placeholders, "inline")
+
+    def render(number, encoder):
+        turns = [Turn(role, ["a"]) for _ in range(100 + number) for role in ("user", "assistant")]
+        together.wait()
+        return encoder.encode(turns, [])
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that a race is met every time
+    try:
+        encoder = TurnEncoder(processor.tokenizer, processor.chat_template, processor.placeholders, "inline")
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(render, range(8), [encoder] * 8))
+    finally:
+        sys.setswitchinterval(interval)
+    together = threading.Barrier(1)
+    assert found == [render(number, whole) for number in range(8)]
 
 
 def test_a_repeat_of_the_same_row_is_read_twice(make_packs, make_dataset):
