@@ -217,21 +217,21 @@ class TurnEncoder:
 
     def _dialogue(self, turns: Sequence[Turn], prompt: bool) -> list[_Piece]:
         key = tuple(turn.role for turn in turns), prompt
-        with _RENDERING:
-            if key not in self._skeletons:
-                self._skeletons[key] = self._render(*key)
-            return self._skeletons[key]
+        if key not in self._skeletons:
+            self._skeletons[key] = self._render(*key)
+        return self._skeletons[key]
 
     def _rendered(self, roles: tuple[str, ...], prompt: bool) -> tuple[str, list[tuple[int, int]]]:
         messages = [{"role": role, "content": f"{_OPEN}{turn}{_CLOSE}"} for turn, role in enumerate(roles)]
         try:
-            texts, spans = _render_template(
-                conversations=[messages],
-                chat_template=self.template,
-                return_assistant_tokens_mask=True,
-                add_generation_prompt=prompt,
-                **self._special,
-            )
+            with _RENDERING:
+                texts, spans = _render_template(
+                    conversations=[messages],
+                    chat_template=self.template,
+                    return_assistant_tokens_mask=True,
+                    add_generation_prompt=prompt,
+                    **self._special,
+                )
         except Exception as error:  # templates raise what they like
             raise ValueError(f"the chat template refuses the roles {', '.join(roles)}: {error}") from None
         return texts[0], [(start, end) for start, end in spans[0]]

@@ -54,7 +54,7 @@ class LoraRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Low-rank adapters of the language model, whose own weights stay as they are; merged when exported."""
 
     rank: Count = 16
-    alpha: Positive = 32.0
+    alpha: Count = 32
     targets: tuple[str, ...] | None = None  # names of linear layers, by default all of them
 
 
