@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from sphinx_data import storage
 from sphinx_data.convert import Inputs
-from sphinx_data.convert._common import RejectedError, clean_text, short
-from sphinx_data.convert._json_items import value
+from sphinx_data.convert._common import clean_text
+from sphinx_data.convert._json_items import object_of
 from sphinx_data.errors import InputError
 
 
@@ -38,10 +38,4 @@ def item_files(inputs: Inputs, ending: str) -> Iterator[ItemFile]:
 def read_object(path: str) -> tuple[bytes, dict[str, Any]]:
     """A file and the object it holds. Raises RejectedError where it holds none."""
     raw = storage.read_bytes(path).removeprefix(b"\xef\xbb\xbf")
-    try:
-        entry = value(raw)
-    except ValueError as error:
-        raise RejectedError("json-invalid", f"Not valid JSON: {clean_text(str(error))}.") from None
-    if not isinstance(entry, dict):
-        raise RejectedError("question-invalid", f"{short(entry)} is no object.")
-    return raw, entry
+    return raw, object_of(raw, "question-invalid")
