@@ -11,6 +11,7 @@ from sphinx_data.convert._json_items import Item
 from sphinx_data.errors import InputError
 from sphinx_data.phrasing import english
 
+_MASKS = ("MaskPath", "ImageID", "LabelName", "BoxXMin", "BoxXMax", "BoxYMin", "BoxYMax")
 _BOXES, _LABELS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax"), ("ImageID", "LabelName", "Confidence")
 
 
@@ -53,12 +54,13 @@ def fields(line: bytes) -> list[str]:
 class Files(NamedTuple):
     boxes: list[str]
     labels: list[str]
+    masks: list[str]
     names: dict[str, str]  # LabelName -> readable
 
 
 def files(inputs: Inputs) -> Files:
     """The files by their header. Raises InputError for one that is none of them, or without descriptions."""
-    found = Files([], [], {})
+    found = Files([], [], [], {})
     for place in inputs.annotations:
         listed = storage.list_files(place) if os.path.isdir(place) else ()
         inside = [storage.join(place, name) for name, _ in listed if name.lower().endswith(".csv")]
@@ -67,22 +69,24 @@ def files(inputs: Inputs) -> Files:
             if kind == "names":
                 found.names.update(_names(path))
             elif kind:
-                (found.boxes if kind == "boxes" else found.labels).append(path)
+                {"boxes": found.boxes, "labels": found.labels, "masks": found.masks}[kind].append(path)
             elif not os.path.isdir(place):
-                raise InputError(f"{path}: is no CSV of boxes, image labels or class descriptions of OpenImages")
-    if not found.boxes and not found.labels:
-        raise InputError(f"{inputs.annotations[0]}: there is no CSV of boxes or image labels of OpenImages")
+                raise InputError(f"{path}: is no CSV of boxes, masks, image labels or class descriptions of OpenImages")
+    if not found.boxes and not found.labels and not found.masks:
+        raise InputError(f"{inputs.annotations[0]}: there is no CSV of boxes, masks or image labels of OpenImages")
     if not found.names:
         wanted = "class-descriptions-boxable.csv"
         raise InputError(f"{inputs.annotations[0]}: names of classes are missing; give {wanted} as well")
     return found
 
 
-def kind_of(path: str) -> Literal["boxes", "labels", "names"] | None:
+def kind_of(path: str) -> Literal["boxes", "labels", "masks", "names"] | None:
     if not path.lower().endswith(".csv") or not os.path.isfile(path):
         return None
     with Lines(path) as file:
         header = file.header
+        if set(_MASKS) <= set(header):
+            return "masks"
         if set(_BOXES) <= set(header):
             return "boxes"
         if set(_LABELS) <= set(header):

@@ -1,4 +1,4 @@
-"""OpenImages V4-V7: boxes and image-level labels from the published CSV files.
+"""OpenImages V4-V7: boxes, masks and image-level labels from the published CSV files.
 
 Input, in any order: ``train-annotations-bbox.csv`` (or ``oidv6-train-...``, ``validation-...``), the class descriptions
 (``class-descriptions-boxable.csv``), and perhaps ``...-annotations-human-imagelabels*.csv``; or a folder of them.
@@ -6,23 +6,30 @@ Pictures are ``<ImageID>.jpg`` below the folder of pictures, perhaps in ``train/
 ``data/``. A picture with boxes becomes "Detect all cats and dogs in the image." -> "There is a cat [...] and two dogs
 [...; ...] in the image." (only classes that were verified are annotated, so never "all objects"); one of a labels file,
 "Classify the image." -> "This is a dog.", with all its confirmed labels where it has several. Groups (IsGroupOf) are
-dropped unless ``--set crowd=keep``, depictions with ``--set depictions=drop``. Masks and relations are not read. No
-published file was at hand for the tests: they write the published layout. Annotations CC-BY-4.0, pictures listed as
-CC-BY-2.0: https://storage.googleapis.com/openimages/web/factsfigures_v7.html
+dropped unless ``--set crowd=keep``, depictions with ``--set depictions=drop``. ``...-annotations-object-
+segmentation.csv`` gives objects their masks, PNGs below the folder of pictures, perhaps in ``masks/`` or in folders
+named as the archives (``train-masks-0``); a mask that matches no box is an object of its own, and an object whose mask
+cannot be read keeps its box. Relations are not read. No published file was at hand for the tests: they write the
+published layout. Annotations CC-BY-4.0, pictures listed as CC-BY-2.0:
+https://storage.googleapis.com/openimages/web/factsfigures_v7.html
 """
 
 import os
 from collections.abc import Iterator
-from typing import Literal, cast
+from contextlib import ExitStack
+from typing import Any, Literal, cast
+
+import msgspec
 
 from sphinx_data import storage
 from sphinx_data.convert import Inputs
 from sphinx_data.convert._common import CommonOptions as CommonOptions
-from sphinx_data.convert._common import RejectedError, UniqueIds, clean_text, find_media, limited, short
+from sphinx_data.convert._common import Media, RejectedError, UniqueIds, clean_text, find_media, limited, short
 from sphinx_data.convert._groups import Groups
-from sphinx_data.convert._json_items import JsonFile
-from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, opened
+from sphinx_data.convert._json_items import Item, JsonFile
+from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, opened, reject
 from sphinx_data.convert._openimages_files import Lines, fields, files, kind_of
+from sphinx_data.convert._openimages_masks import MaskFile, MaskRow, is_of, segmentation
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._regions import coco_region
 from sphinx_data.convert._sample import about_image, built
@@ -49,6 +56,7 @@ class Box(Struct, frozen=True, kw_only=True):
     sides: tuple[str, str, str, str] = ("", "", "", "")  # XMin, YMin, XMax, YMax
     group: bool = False
     depiction: bool = False
+    mask: Media | None = None
 
 
 class Record(PictureRecord, frozen=True, kw_only=True):
@@ -56,6 +64,11 @@ class Record(PictureRecord, frozen=True, kw_only=True):
 
     boxes: tuple[Box, ...] = ()
     labels: tuple[str, ...] = ()  # confirmed for the whole picture
+
+    @property
+    def weight(self) -> int:
+        """Bytes of the picture and its masks."""
+        return sum(max(found.size, 0) for found in (self.media, *(box.mask for box in self.boxes)) if found)
 
 
 def recognise(glimpse: Glimpse) -> bool:
@@ -65,7 +78,7 @@ def recognise(glimpse: Glimpse) -> bool:
     else:
         paths = list(glimpse.inputs.annotations)
     kinds = {kind_of(path) for path in paths}
-    return bool(kinds & {"boxes", "labels"})
+    return bool(kinds & {"boxes", "labels", "masks"})
 
 
 def class_names(inputs: Inputs) -> Iterator[str]:
@@ -74,13 +87,32 @@ def class_names(inputs: Inputs) -> Iterator[str]:
 
 
 def records(inputs: Inputs, options: Options) -> Iterator[Record]:
-    """Every picture of every file of boxes, then of labels, in the order of their first rows."""
+    """Every picture of every file of boxes, then of labels, then of masks, in the order of their first rows."""
     return limited(lambda: _records(inputs, options), options)
 
 
 def _records(inputs: Inputs, options: Options) -> Iterator[Record]:
-    found, unique, root = files(inputs), UniqueIds(options.source), inputs.places()["images"]
-    for path in (*found.boxes, *found.labels):
+    with ExitStack() as stack:
+        found = files(inputs)
+        masks = [MaskFile.opened(path) for path in found.masks]
+        for file in masks:
+            stack.enter_context(file.lines)
+        make = _Maker(options, inputs.places()["images"], masks, found.names)
+        for path in (*found.boxes, *found.labels):
+            yield from make.of_rows(path)
+        for path, file in zip(found.masks, masks, strict=True):
+            yield from make.of_masks(path, file)
+
+
+class _Maker:
+    """Makes records of rows."""
+
+    def __init__(self, options: Options, root: str, masks: list[MaskFile], names: dict[str, str]) -> None:
+        self._unique, self._root = UniqueIds(options.source), root
+        self._masks, self._names = masks, names
+
+    def of_rows(self, path: str) -> Iterator[Record]:
+        """Every picture of a file of boxes or labels."""
         name = clean_text(os.path.basename(path))
         with Lines(path) as file:
             columns = {column: index for index, column in enumerate(file.header)}
@@ -90,15 +122,38 @@ def _records(inputs: Inputs, options: Options) -> Iterator[Record]:
             for item in file.items():
                 image = _image_of(item.raw, columns)
                 if image is None:
-                    detail = f"{short(item.raw[:60])} has no ImageID."
-                    lost = Reject(input=name, record=item.place, level="record", rule="row-invalid", detail=detail)
-                    yield Record(input=name, record=item.place, rejects=(lost,))
+                    yield _without_image(name, item)
                 elif rows := groups.take(image):
-                    made = Record(
-                        input=name, record=image, id=unique(image), license=IMAGE_LICENSE, annotated=LICENSE,
-                        media=find_media(root, *(f"{folder}{image}.jpg" for folder in _FOLDERS)),
-                    )  # fmt: skip
-                    yield _with(made, rows, columns, found.names)
+                    boxed = self._masks if "XMin" in columns else []
+                    masks = [row for file in boxed for row in file.take(image, self._root)]
+                    yield _with(self._record(name, image), rows, columns, self._names, masks)
+
+    def of_masks(self, path: str, file: MaskFile) -> Iterator[Record]:
+        """Every picture of a file of masks that no file of boxes has."""
+        name = clean_text(os.path.basename(path))
+        for item in file.lines.items():
+            image = file.image_of(item)
+            if image is None:
+                yield _without_image(name, item)
+            elif rows := file.take(image, self._root):
+                boxes = tuple(_masked(row, self._names) for row in rows)
+                yield msgspec.structs.replace(self._record(name, image), boxes=boxes)
+
+    def _record(self, name: str, image: str) -> Record:
+        return Record(
+            input=name, record=image, id=self._unique(image), license=IMAGE_LICENSE, annotated=LICENSE,
+            media=find_media(self._root, *(f"{folder}{image}.jpg" for folder in _FOLDERS)),
+        )  # fmt: skip
+
+
+def _without_image(name: str, item: Item) -> Record:
+    detail = f"{short(item.raw[:60])} has no ImageID."
+    lost = Reject(input=name, record=item.place, level="record", rule="row-invalid", detail=detail)
+    return Record(input=name, record=item.place, rejects=(lost,))
+
+
+def _masked(row: MaskRow, names: dict[str, str]) -> Box:
+    return Box(label=names.get(row.label_name), place=row.place, sides=row.sides, mask=row.mask)
 
 
 def _image_of(raw: bytes, columns: dict[str, int]) -> str | None:
@@ -107,7 +162,9 @@ def _image_of(raw: bytes, columns: dict[str, int]) -> str | None:
     return text.strip() or None
 
 
-def _with(record: Record, rows: list[tuple[int, bytes]], columns: dict[str, int], names: dict[str, str]) -> Record:
+def _with(
+    record: Record, rows: list[tuple[int, bytes]], columns: dict[str, int], names: dict[str, str], masks: list[MaskRow]
+) -> Record:
     boxes: list[Box] = []
     labels: list[str] = []
     rejects: list[Reject] = []
@@ -118,7 +175,13 @@ def _with(record: Record, rows: list[tuple[int, bytes]], columns: dict[str, int]
             sides = tuple(said.get(key, "") for key in ("XMin", "YMin", "XMax", "YMax"))
             where = cast(tuple[str, str, str, str], sides)
             group, depiction = (said.get(key) == "1" for key in ("IsGroupOf", "IsDepiction"))
-            boxes.append(Box(label=label, place=f"row {number}", sides=where, group=group, depiction=depiction))
+            mask = next((row for row in masks if is_of(row, said.get("LabelName", ""), sides)), None)
+            if mask is not None:
+                masks.remove(mask)
+            boxes.append(
+                Box(label=label, place=f"row {number}", sides=where, group=group, depiction=depiction,
+                    mask=mask.mask if mask else None)
+            )  # fmt: skip
             continue
         sure = _number(said.get("Confidence", ""))
         if label is None or sure is None or sure < 1:
@@ -128,10 +191,8 @@ def _with(record: Record, rows: list[tuple[int, bytes]], columns: dict[str, int]
             rejects.append(why)
         elif label not in labels:
             labels.append(label)
-    return Record(
-        input=record.input, record=record.record, id=record.id, media=record.media, license=record.license,
-        annotated=LICENSE, boxes=tuple(boxes), labels=tuple(labels), rejects=tuple(rejects),
-    )  # fmt: skip
+    boxes += [_masked(row, names) for row in masks]
+    return msgspec.structs.replace(record, boxes=tuple(boxes), labels=tuple(labels), rejects=tuple(rejects))
 
 
 def _number(text: str) -> float | None:
@@ -169,8 +230,14 @@ def produce(record: Record, options: Options, places: dict[str, str]) -> Iterato
                 raise RejectedError("box-invalid", f"{short(box.sides)} are not four numbers.")
             scale = (frame.width, frame.height) * 2
             x0, y0, x1, y1 = ((side or 0.0) * size for side, size in zip(sides, scale, strict=True))
-            done = coco_region({"bbox": [x0, y0, x1 - x0, y1 - y0]}, label, frame.width, frame.height)
-            objects.add(done, label, crowd=box.group)
+            shape: dict[str, Any] = {"bbox": [x0, y0, x1 - x0, y1 - y0]}
+            if box.mask is not None:
+                try:
+                    shape["segmentation"] = segmentation(box.mask, places, frame.width, frame.height)
+                except RejectedError as error:
+                    detail = f"{label}, {box.place}, kept as a box: {error.detail}"
+                    objects.rejects.append(reject(record, "region", error.rule, detail))
+            objects.add(coco_region(shape, label, frame.width, frame.height), label, crowd=box.group)
     yield from objects.samples(options, picture, Asking(closed=False))
 
 

@@ -585,6 +585,31 @@ def test_boxes_are_shares_and_groups_are_dropped(run, photo, tmp_path):
     assert "group of cats" in text_of(run("openimages", tmp_path, crowd="keep").samples[0])[1]
 
 
+def test_masks_belong_to_boxes_or_stand_alone(run, photo, tmp_path):
+    photo("a.jpg")
+    photo("b.jpg")
+    (tmp_path / "masks").mkdir()
+    half = np.zeros((30, 40), np.uint8)  # half the picture's size
+    half[10:20, 10:20] = 255
+    Image.fromarray(half).convert("1").save(tmp_path / "masks" / "a_1.png")
+    openimages(tmp_path, "a,xclick,/m/1,1,0.25,0.5,0.33333,0.66667,0,0,0,0,0", "a,xclick,/m/3,1,0.5,1,0,1,0,0,0,0,0")
+    (tmp_path / "train-annotations-object-segmentation.csv").write_text(
+        "MaskPath,ImageID,LabelName,BoxID,BoxXMin,BoxXMax,BoxYMin,BoxYMax,PredictedIoU,Clicks\n"
+        "a_1.png,a,/m/1,1,0.250000,0.500000,0.333330,0.666670,0.8,0.1 0.2 1\n"
+        "a_2.png,a,/m/3,2,0.1,0.2,0.1,0.2,0.8,\n"
+        "a_1.png,b,/m/3,3,0.25,0.5,0.33333,0.66667,0.8,\n"
+    )
+    found = run("openimages", tmp_path)
+    first, second = found.samples
+    assert found.rules() == [("region", "mask-missing")]
+    assert [region.label for region in first.regions] == ["human face", "cat", "cat"]
+    assert [region.mask is not None for region in first.regions] == [True, False, False]
+    inside = rle.to_array(first.regions[0].mask)
+    assert inside[20:40, 20:40].all()
+    assert inside.sum() == 400
+    assert (second.id, second.regions[0].mask) == ("test/b", first.regions[0].mask)
+
+
 def test_image_labels_are_classes(run, photo, tmp_path):
     photo()
     openimages(tmp_path)
