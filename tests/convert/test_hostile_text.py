@@ -44,6 +44,11 @@ GOOD = {
     "own": {"image": "a.png", "question": "a", "answer": "b", "boxes": [[1, 1, 9, 9]], "width": 40, "height": 30,
             "meta": {}, "messages": None, "images": None, "domain": None, "regions": None},
     "text": {"text": "a", "meta": {}},
+    "visualmrc": {
+        "image_filename": "a.png", "qa_data": [{"question": {"text": "a"}, "answer": {"text": "b", "relevant": [1]}}],
+        "bounding_boxes": [{"id": 1, "structure": "a", "shape": {"x": 1, "y": 1, "width": 5, "height": 5},
+                            "ocr_info": [{"word": "a"}]}],
+    },
 }  # fmt: skip
 
 
