@@ -149,7 +149,7 @@ class Children:
 
         opens = window.text[place - base] in b"[{"
         if depth == 1 and opens:
-            if text(self._end, place).strip(SPACE) and self._end:
+            if self._end and text(self._end, place).strip(SPACE):
                 raise InputError(f"{self._path}: is not valid JSON at byte {self._end}")
             self.begun, self._named, self._end = True, window.text[place - base] in b"{", place + 1
         elif depth == 2 and opens:
