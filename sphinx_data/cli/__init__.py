@@ -32,6 +32,7 @@ COMMANDS = {
 # module: the extra that brings it
 EXTRAS = {
     "aiohttp": "download",
+    "pycurl": "download",
     "huggingface_hub": "download",
     "pypdfium2": "ocr",
     "torch": "train",

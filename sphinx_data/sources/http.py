@@ -21,10 +21,11 @@ from sphinx_data.errors import SphinxError
 from sphinx_data.sources.addresses import ForbiddenAddress, Names, plain_socket, public_socket
 
 AGENT = f"sphinx-data/{__version__}"
+ANSWERS = frozenset({200, 206, 416})
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
-_LONGEST_PAUSE = 60.0  # seconds, where the server does not say
-_REDIRECTS = 10
-_FEW = 3  # tries of what seldom heals
+LONGEST_PAUSE = 60.0  # seconds, where the server does not say
+REDIRECTS = 10
+FEW = 3  # tries of what seldom heals
 _MENDS = {
     401: "it wants a login: fetch it by hand as the homepage says",
     403: "it refuses: fetch it by hand as the homepage says",
@@ -95,8 +96,8 @@ class Client:
         """The answer to a request, with status 200, 206 or 416. Raises Passing and Failed, while it is read, too."""
         await self._rest(url)
         try:
-            async with self._session.get(url, headers=headers, max_redirects=_REDIRECTS) as response:
-                if response.status not in (200, 206, 416):
+            async with self._session.get(url, headers=headers, max_redirects=REDIRECTS) as response:
+                if response.status not in ANSWERS:
                     raise self._refused(response)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError, ForbiddenAddress, ValueError) as error:
@@ -108,29 +109,35 @@ class Client:
             await asyncio.sleep(left)
 
     def _refused(self, response: aiohttp.ClientResponse) -> Exception:
-        status, url = response.status, str(response.url)
-        reason = f"status-{status}"
-        if status not in _PASSING:
-            mend = _MENDS.get(status, "see the homepage for another place")
-            return Failed(f"{url}: status {status}; {mend}", reason)
+        url = str(response.url)
         after = retry_after(response.headers.get("Retry-After"))
-        if after is not None:
-            if after > self.limits.patience:
-                return Failed(f"{url}: status {status}, asks to come back in {after:.0f} s; try again then", reason)
+        error = refused(response.status, after, url, self.limits.patience)
+        if isinstance(error, Passing) and after is not None:
             host = host_of(url)
             self._quiet[host] = max(self._quiet.get(host, 0.0), time.monotonic() + after)
-        return Passing(f"status {status}", reason, after)
+        return error
 
     async def pause(self, number: int, error: Passing, url: str) -> None:
         """Wait after `number` tries in vain; where the server named a time, `get` waits for it.
 
         Raises Failed after the last.
         """
-        if number >= (min(self.limits.tries, _FEW) if error.few else self.limits.tries):
+        if number >= (min(self.limits.tries, FEW) if error.few else self.limits.tries):
             raise Failed(f"{url}: {error}, {number} times; run the same command again to go on", error.reason) from None
         if error.after is None:
-            seconds = min(self.limits.pause * 2 ** (number - 1), _LONGEST_PAUSE)
+            seconds = min(self.limits.pause * 2 ** (number - 1), LONGEST_PAUSE)
             await asyncio.sleep(seconds * random.uniform(0.75, 1.25))
+
+
+def refused(status: int, after: float | None, url: str, patience: float) -> Failed | Passing:
+    """What a status that is no answer means; `after` is the pause that the server asks for, `patience` the longest."""
+    reason = f"status-{status}"
+    if status not in _PASSING:
+        mend = _MENDS.get(status, "see the homepage for another place")
+        return Failed(f"{url}: status {status}; {mend}", reason)
+    if after is not None and after > patience:
+        return Failed(f"{url}: status {status}, asks to come back in {after:.0f} s; try again then", reason)
+    return Passing(f"status {status}", reason, after)
 
 
 def host_of(url: str) -> str:
@@ -149,7 +156,7 @@ def explained(error: BaseException, url: str) -> Exception:
         cause = cause.__cause__ or cause.__context__
     match error:
         case aiohttp.TooManyRedirects():
-            why = f"is redirected more than {_REDIRECTS} times; see the homepage for another place"
+            why = f"is redirected more than {REDIRECTS} times; see the homepage for another place"
             return Failed(f"{url}: {why}", "redirects")
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError() | ValueError():
             return Failed(f"{url}: is, or leads to, no address of http or https", "bad-url")

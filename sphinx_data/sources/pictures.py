@@ -5,11 +5,11 @@ is not fetched again. Nothing is kept that asks not to be (X-Robots-Tag: noai, n
 comes from an address of a private network.
 """
 
-import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,9 @@ from sphinx_data import storage
 from sphinx_data.errors import UsageError
 from sphinx_data.media import DamagedImage, check_image, prepare_image, shrink_image
 from sphinx_data.sources import receipt, urls
-from sphinx_data.sources.http import Client, Failed, Limits, Passing
+from sphinx_data.sources.http import Failed, Limits
+from sphinx_data.sources.libcurl import Headers
+from sphinx_data.sources.many import Many
 from sphinx_data.sources.rate import Rate
 from sphinx_data.sources.shard import FAILED, RESIZE, SUCCESS, Line, Shard, read, stored
 
@@ -29,6 +31,9 @@ ROWS = 10_000  # of a shard
 _OPEN = 3  # shards at a time, so that a slow host at the end of one holds nothing up
 _PATIENCE = 30.0  # seconds that a server may ask for
 _STAYS = frozenset({"noai", "bad-url", "private-address"})  # reasons that no later try changes
+_ACCEPT = "image/*,*/*;q=0.5"
+_NO_PICTURES = frozenset({"text/html", "application/json"})
+_WAIT = 0.2  # seconds after which threads are looked after
 _KEPT = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 _REFUSING = frozenset({"noai", "noimageai"})
 
@@ -83,7 +88,7 @@ def fetch(job: Job, tell: Callable[[str], None]) -> dict[str, int]:
     total = count(job)
     rate = Rate(FOLDER, None, total, "URLs")
     if job.workers == 1:
-        asyncio.run(_work(job, 0, 1, rate.add, rate.finish))
+        _work(job, 0, 1, rate.add, rate.finish)
     else:
         _processes(job, rate)
     rate.close()
@@ -124,7 +129,7 @@ def _rows(job: Job) -> Iterator[urls.Row]:
 def _processes(job: Job, rate: Rate) -> None:
     """Shards by turns to processes, which count for one line of progress."""
     import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, wait
+    from concurrent.futures import ProcessPoolExecutor
 
     context = multiprocessing.get_context("spawn")
     counters = context.Array("q", 2)
@@ -152,73 +157,86 @@ def _process(job: Job, number: int) -> None:
         with _counters.get_lock():
             _counters[place] += count
 
-    asyncio.run(_work(job, number, job.workers, lambda size: add(0, size), lambda: add(1, 1)))
+    _work(job, number, job.workers, lambda size: add(0, size), lambda rows: add(1, rows))
 
 
-async def _work(
-    job: Job, share: int, shares: int, received: Callable[[int], None], finished: Callable[[], None]
-) -> None:
-    """Fetch every shard of this share: a few are open at a time, and requests go on across their borders."""
+def _work(
+    job: Job, share: int, shares: int, received: Callable[[int], None], finished: Callable[[int], None]
+) -> None:  # fmt: skip
+    """Fetch every shard of this share: a few are open at a time, and requests go on across their borders.
+
+    This thread asks and stores; others read lists, make pictures smaller and commit shards.
+    """
     limits = msgspec.structs.replace(
         job.limits, parallel=job.wishes.parallel, patience=_PATIENCE, tries=min(job.limits.tries, 3),
         timeout=min(job.limits.timeout, 20.0), connect_timeout=min(job.limits.connect_timeout, 10.0),
     )  # fmt: skip
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(min(limits.parallel, 32)))
-    gate, opened = asyncio.Queue[Any](limits.parallel), asyncio.Semaphore(_OPEN)
-    async with Client(limits, decompress=True) as client:
+    side, room = job.wishes.max_side, 2 * limits.parallel
+    with (
+        ThreadPoolExecutor(_OPEN) as keepers,
+        ThreadPoolExecutor(os.cpu_count()) as makers,
+        Many(limits, _ACCEPT, job.wishes.max_bytes, unwanted) as many,
+    ):
+        shards = _shards(job, share, shares, finished)
+        coming: Future[Any] | None = keepers.submit(next, shards, None)
+        commits: set[Future[Any]] = set()
+        making: deque[tuple[Shard, Line, Future[Found]]] = deque()
+        opened = 0
 
-        async def worker() -> None:
-            while (item := await gate.get()) is not None:
-                shard, line = item
-                found = await _one(client, line.url, job.wishes)
-                shard.add(_filled(line, found), found.data, found.extension)
-                received(len(found.data))
-                finished()
-                if not shard.left:
-                    await asyncio.to_thread(shard.commit)
-                    opened.release()
+        def store(shard: Shard, line: Line, found: Found) -> None:
+            shard.add(_filled(line, found), found.data, found.extension)
+            received(len(found.data))
+            finished(1)
+            if not shard.left:
+                commits.add(keepers.submit(shard.commit))
 
-        async def feed() -> None:
-            async for shard, lines in _shards(job, share, shares, opened, finished):
-                for line in lines:
-                    await gate.put((shard, line))
-            for _ in range(limits.parallel):
-                await gate.put(None)
+        while coming or many.left or making or commits:
+            if coming and coming.done() and opened < _OPEN and many.left < limits.parallel:
+                if (batch := coming.result()) is None:
+                    coming = None
+                else:
+                    opened += 1
+                    for line in batch[1]:
+                        many.add(line.url, (batch[0], line))
+                    if not batch[1]:
+                        commits.add(keepers.submit(batch[0].commit))
+                    coming = keepers.submit(next, shards, None)
+            for (shard, line), found in many.wait(_WAIT if many.left else 0.0):
+                if isinstance(found, Failed):
+                    store(shard, line, Found(FAILED, f"{found.reason}: {found}"))
+                elif side is None:
+                    store(shard, line, checked(found, None))
+                else:
+                    making.append((shard, line, makers.submit(checked, found, side)))
+            while making and (making[0][2].done() or len(making) > room or not many.left):
+                shard, line, made = making.popleft()
+                store(shard, line, made.result())
+            for done in [each for each in commits if each.done()]:
+                done.result()
+                commits.discard(done)
+                opened -= 1
+            if not many.left and not making:
+                wait({*commits, coming} if coming and opened < _OPEN else commits, return_when=FIRST_COMPLETED)
 
-        await _all([feed(), *(worker() for _ in range(limits.parallel))])
 
-
-async def _all(steps: list[Any]) -> None:
-    async with asyncio.TaskGroup() as group:
-        for step in steps:
-            group.create_task(step)
-
-
-async def _shards(
-    job: Job, share: int, shares: int, opened: asyncio.Semaphore, finished: Callable[[], None]
-) -> AsyncIterator[tuple[Shard, list[Line]]]:  # fmt: skip
-    """Shards that are to be fetched, with the rows that are missing; a shard without any is committed at once."""
+def _shards(
+    job: Job, share: int, shares: int, finished: Callable[[int], None]
+) -> Iterator[tuple[Shard, list[Line]]]:  # fmt: skip
+    """Shards that are to be fetched, with the rows that are missing."""
     folder, rows = os.path.join(job.folder, FOLDER), _rows(job)
     number = 0
-    while batch := await asyncio.to_thread(lambda: list(islice(rows, ROWS))):
+    while batch := list(islice(rows, ROWS)):
         if number % shares == share:
             lines = [Line(key=f"{number:05d}{place:04d}", url=row.url, caption=row.caption)
                      for place, row in enumerate(batch)]  # fmt: skip
-            old = await asyncio.to_thread(_old, folder, number, job.wishes.retry_failed, len(lines))
+            old = _old(folder, number, job.wishes.retry_failed, len(lines))
             if old is None:
-                for _ in lines:
-                    finished()
+                finished(len(lines))
             else:
-                await opened.acquire()
                 shard = Shard(folder, number, len(lines))
-                missing = await asyncio.to_thread(_resumed, shard, old, lines)
-                for _ in range(len(lines) - len(missing)):
-                    finished()
-                if missing:
-                    yield shard, missing
-                else:
-                    await asyncio.to_thread(shard.commit)
-                    opened.release()
+                missing = _resumed(shard, old, lines)
+                finished(len(lines) - len(missing))
+                yield shard, missing
         number += 1
 
 
@@ -255,43 +273,12 @@ def _filled(line: Line, found: Found) -> Line:
     return line
 
 
-async def _one(client: Client, url: str, wishes: Wishes) -> Found:
-    """The picture of a URL, after as many tries as it deserves."""
-    if not url.startswith(("http://", "https://")):
-        return Found(FAILED, "bad-url: no address of http or https")
-    tries = 0
-    while True:
-        try:
-            data = await _body(client, url, wishes)
-            break
-        except Passing as error:
-            tries += 1
-            try:
-                await client.pause(tries, error, url)
-            except Failed:
-                return Found(FAILED, f"{error.reason}: {error}")
-        except Failed as error:
-            return Found(FAILED, f"{error.reason}: {str(error).removeprefix(f'{url}: ')}")
-    if wishes.max_side is None:
-        return checked(data, None)
-    return await asyncio.to_thread(checked, data, wishes.max_side)
-
-
-async def _body(client: Client, url: str, wishes: Wishes) -> bytes:
-    async with client.get(url, {"Accept": "image/*,*/*;q=0.5"}) as response:
-        if refusing := refusal(response.headers.getall("X-Robots-Tag", [])):
-            raise Failed(f"X-Robots-Tag: {refusing}", "noai")
-        declared = response.content_length or 0
-        if response.content_type in ("text/html", "application/json") and "Content-Type" in response.headers:
-            raise Failed(f"the answer is {response.content_type}", "no-picture")
-        found = bytearray()
-        async with asyncio.timeout(3 * client.limits.timeout):
-            while declared <= wishes.max_bytes and len(found) <= wishes.max_bytes:
-                data = await response.content.readany()
-                if not data:
-                    return bytes(found)
-                found += data
-        raise Failed(f"more than {wishes.max_bytes:,} bytes", "too-large")
+def unwanted(headers: Headers) -> Failed | None:
+    """Why the body of an answer is not read."""
+    if refusing := refusal([value for name, value in headers if name == "x-robots-tag"]):
+        return Failed(f"X-Robots-Tag: {refusing}", "noai")
+    kind = next((value for name, value in headers if name == "content-type"), "").partition(";")[0].strip().lower()
+    return Failed(f"the answer is {kind}", "no-picture") if kind in _NO_PICTURES else None
 
 
 def refusal(headers: list[str]) -> str | None:

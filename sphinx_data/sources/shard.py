@@ -18,6 +18,7 @@ from sphinx_data.dataset import tar
 FAILED = "failed_to_download"
 RESIZE = "failed_to_resize"
 SUCCESS = "success"
+_AT_ONCE = 1 << 20  # bytes of members that are written in one go
 
 
 class Line(msgspec.Struct, kw_only=True):
@@ -43,6 +44,8 @@ class Shard:
         self.number, self.left = number, size
         self.lines: dict[str, Line] = {}
         self._tar = storage.AtomicFile(f"{self.base}.tar")
+        self._waiting: list[bytes] = []  # to be written, so that small pictures cost no call of the system each
+        self._size = 0
 
     def add(self, line: Line, data: bytes = b"", extension: str = "") -> None:
         """One more row, and its picture where there is one."""
@@ -55,7 +58,14 @@ class Shard:
             self._member(f"{line.key}.json", msgspec.json.encode(line))
 
     def _member(self, name: str, data: bytes) -> None:
-        self._tar.write(b"".join((tar.header(name, len(data)), data, bytes(tar.padded(len(data)) - len(data)))))
+        self._waiting += (tar.header(name, len(data)), data, bytes(tar.padded(len(data)) - len(data)))
+        self._size += len(data)
+        if self._size >= _AT_ONCE:
+            self._write()
+
+    def _write(self) -> None:
+        self._tar.write(b"".join(self._waiting))
+        self._waiting, self._size = [], 0
 
     def keep(self, old: list[Line]) -> None:
         """Take over what an earlier run fetched; its tar is read to the end or to its damage."""
@@ -71,6 +81,7 @@ class Shard:
 
     def commit(self) -> dict[str, int]:
         """Give tar, counts and table their names, the table last; returns the counts."""
+        self._write()
         self._tar.write(tar.END)
         self._tar.commit()
         lines = [self.lines[key] for key in sorted(self.lines)]
