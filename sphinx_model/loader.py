@@ -18,13 +18,16 @@ import pyarrow.compute as pc
 import torch
 import torch.nn.functional as F
 
-from sphinx_data.dataset.reader import Dataset
+from sphinx_data.dataset.reader import Dataset, open_dataset
 from sphinx_data.dialects import Dialect
+from sphinx_data.dialects import dialect as find_dialect
 from sphinx_data.errors import InputError
 from sphinx_model.encoding import Encoded
+from sphinx_model.lengths import measure
 from sphinx_model.loss import IGNORE, supervised
 from sphinx_model.metrics import read_lines, rewrite_lines
 from sphinx_model.packing import Entry, Plan, pack_at
+from sphinx_model.packing import plan as make_plan
 from sphinx_model.recipe import TrainRecipe
 from sphinx_model.rendering import encode, part, views
 from sphinx_model.world import StuckError, World
@@ -168,6 +171,46 @@ class PackDataset:
     def _stack(self, views: list[np.ndarray]) -> np.ndarray:
         size = self.processor.rule.view_size
         return np.concatenate(views) if views else np.empty((0, size, size, 3), np.uint8)
+
+
+def open_packs(
+    data: str,
+    processor: Any,
+    tokens: int,
+    views: int,
+    folder: str,
+    dialect: str = "sphinx",
+    seed: int = 0,
+    max_bad: int = 100,
+) -> PackDataset:
+    """The packs of a dataset directory for a model's processor, for any trainer; see recipes/elsewhere.
+
+    Args:
+        data: a dataset directory, usually a mix.
+        processor: of the model.
+        tokens: positions of a pack.
+        views: most encoded views of a pack.
+        folder: where plans and ``bad_samples.jsonl`` are kept.
+        dialect: how regions are written.
+        seed: of the order of packs.
+        max_bad: samples that may be unreadable before InputError is raised.
+
+    Raises UsageError where nothing fits into such packs.
+    """
+    dataset, form = open_dataset(data), find_dialect(dialect)
+    plan = make_plan(dataset, measure(dataset, processor, form), tokens, views, folder, seed)
+    return PackDataset(dataset, plan, processor, form, tokens, BadSamples(Path(folder, "bad_samples.jsonl"), max_bad))
+
+
+def as_inputs(packs: list[Pack]) -> dict[str, torch.Tensor]:
+    """Packs as keyword arguments of `SphinxForConditionalGeneration`: what a `data_collator` returns.
+
+    There is no attention mask: `transformers` keeps documents apart by their restarting `position_ids`.
+    """
+    stacked = {name: torch.stack([getattr(pack, name) for pack in packs])
+               for name in ("input_ids", "labels", "position_ids")}  # fmt: skip
+    pixels = torch.cat([pack.pixel_values for pack in packs])
+    return {**stacked, "pixel_values": pixels} if len(pixels) else stacked
 
 
 def _groups(dataset: Dataset) -> tuple[list[str], np.ndarray]:
