@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,9 @@ class Clean(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_mixed_scripts: float = 0.02  # `mixed-scripts`: neighbours inside a word whose scripts never meet there
     max_right_to_left: float = 0.2  # `right-to-left`: letters whose order in a text layer cannot be trusted
     max_hidden: float = 0.5  # `hidden-text-layer`: text that is there but not painted, as OCR programs leave it
+    max_without_ink: float = (
+        0.25  # `text-not-drawn`: characters of lines that are not seen, as fonts not embedded leave
+    )
     max_small: float = 0.3  # `text-too-small`: characters in lines lower than `min_line_height`
     min_line_height: float = 6.0  # pixels from ascent to descent that a reader needs
     min_inside: float = 0.9  # share of a line's box that must lie on the page
@@ -53,6 +55,7 @@ class Kept(NamedTuple):
     lines: list[Line]  # in the order given
     dropped: list[Verdict]  # one for each rule that dropped lines, with the count
     hidden: int  # lines dropped because they paint nothing
+    unseen: int  # characters of lines dropped because they are painted and not seen
     complete: bool  # all readable text of the picture is in `lines`, so "read everything" has a true answer
 
 
@@ -85,6 +88,7 @@ def keep_lines(lines: Sequence[Line], page: Page, raster: Raster, config: Clean)
     inside, whole = _inside(np.array([line.box for line in lines]), limits)
     shown = inside >= config.min_inside
     em = np.array([line.em for line in lines])
+    seen, partly = _seen(lines, shown, raster.pixels, config.min_contrast)
     mirrored, on_head = page.turned(first)
     # rule, what is wrong with its lines, for which lines [N]; the first that holds counts
     tests = [
@@ -93,7 +97,7 @@ def keep_lines(lines: Sequence[Line], page: Page, raster: Raster, config: Clean)
         ("mirrored-text", "are drawn as in a mirror", mirrored),
         ("upside-down-text", "are drawn upside down", on_head),
         ("text-too-small", f"are lower than {config.min_line_height:g} pixels", em < config.min_line_height),
-        ("text-without-ink", "are not seen in the picture", ~_seen(lines, shown, raster.pixels, config.min_contrast)),
+        ("text-without-ink", "are not seen in the picture", ~seen),
     ]
     good = ~np.logical_or.reduce([fails for _, _, fails in tests])
     kept = [lines[n] if whole[n] else _clipped(lines[n], limits) for n in np.flatnonzero(good).tolist()]
@@ -105,9 +109,11 @@ def keep_lines(lines: Sequence[Line], page: Page, raster: Raster, config: Clean)
         counted |= fails
     if overprinted := len(kept) - len(single):
         dropped.append(Verdict("overprinted-text", f"{overprinted} of {len(lines)} lines repeat another in its place"))
-    cut = ~shown & (inside > 0) | tests[2][2] | tests[3][2]
+    cut = ~shown & (inside > 0) | mirrored | on_head | partly
     complete = not cut.any() and all(readable(line.text) for line in single)
-    return Kept(single, dropped, int(np.count_nonzero(tests[0][2])), complete)
+    hidden = tests[0][2]
+    unseen = _characters([lines[n] for n in np.flatnonzero(~seen & ~hidden).tolist()])
+    return Kept(single, dropped, int(np.count_nonzero(hidden)), unseen, complete)
 
 
 def page_verdict(lines: Sequence[Line], kept: Kept, config: Clean) -> Verdict | None:
@@ -121,6 +127,8 @@ def page_verdict(lines: Sequence[Line], kept: Kept, config: Clean) -> Verdict | 
     shares = [
         ("hidden-text-layer", "of the lines are invisible text, as OCR programs leave it",
          kept.hidden / max(1, len(lines)), config.max_hidden),
+        ("text-not-drawn", "of the characters are in lines that the picture does not show, as with fonts not embedded",
+         kept.unseen / max(1, _characters(lines)), config.max_without_ink),
         ("text-too-small", f"of the characters are in lines lower than {config.min_line_height:g} pixels",
          low / max(1, _characters(lines)), config.max_small),
         ("unreadable-text", "of the characters are made up by a font: private-use or control characters, stray accents",
@@ -196,40 +204,45 @@ def _clip(box: tuple[float, float, float, float], limits: tuple[int, int]) -> tu
     return min(max(x0, 0.0), width), min(max(y0, 0.0), height), min(max(x1, 0.0), width), min(max(y1, 0.0), height)
 
 
-def _seen(lines: Sequence[Line], shown: NDArray[np.bool_], pixels: NDArray[np.uint8], least: int) -> NDArray[np.bool_]:
-    """[N]: whether ink runs through the whole box of a line, with no gap wider than lines may have.
+def _seen(
+    lines: Sequence[Line], shown: NDArray[np.bool_], pixels: NDArray[np.uint8], least: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """[N]: whether ink runs through the whole box of a line, with no gap wider than lines may have; or only in parts.
 
     Text that is covered, clipped or painted in the colour of its ground fails, also where a part of a picture or of
     other text reaches into its box.
     """
     seen = np.ones(len(lines), np.bool_)  # those off the page have a rule of their own
+    partly = np.zeros(len(lines), np.bool_)
     if not len(lines):
-        return seen
+        return seen, partly
     height, width = pixels.shape[:2]
-    boxes = np.array([line.box for line in lines]).astype(np.int64) + (0, -1, 1, 2)
+    boxes = np.array([line.box for line in lines]).astype(np.int64) + np.array([0, -1, 1, 2])
     places = np.clip(boxes, 0, (width, height, width, height)).tolist()
     rows = pixels.reshape(height, 4 * width)
     for place in np.flatnonzero(shown).tolist():
         x0, y0, x1, y1 = places[place]
         line = lines[place]
-        if line.vertical:
-            seen[place] = _inked(pixels[y0:y1, x0:x1], 1, line.em, least)
-        else:
-            band = rows[y0:y1, 4 * x0 : 4 * x1]  # some of its rows show the ink already, in nearly all lines
-            seen[place] = _inked(band[::_SKIM], 0, line.em, least) or _inked(band, 0, line.em, least)
-    return seen
+        crop, along_y = (pixels[y0:y1, x0:x1], 1) if line.vertical else (rows[y0:y1, 4 * x0 : 4 * x1], 0)
+        gap = bytes(int(_WIDEST_GAP * line.em) + 1)
+        # some of its rows show the ink already, in nearly all lines
+        if not line.vertical and gap not in (inked := _inked(crop[::_SKIM], 0, least)) and b"\1" in inked:
+            continue
+        inked = _inked(crop, along_y, least)
+        partly[place] = b"\1" in inked and gap in inked
+        seen[place] = b"\1" in inked and gap not in inked
+    return seen, partly
 
 
-def _inked(crop: NDArray[np.uint8], across: int, em: float, least: int) -> bool:
-    """Whether any colour differs by `least` across the line somewhere, and nowhere along it all fail to for too long.
+def _inked(crop: NDArray[np.uint8], across: int, least: int) -> bytes:
+    """A byte for each pixel along a line: 1 where any colour differs by `least` across it.
 
     `crop` holds pixels of four bytes; `across` is the axis to look along.
     """
     if not crop.size:
-        return False
+        return b""
     differs = np.maximum.reduce(crop, across) - np.minimum.reduce(crop, across) >= least
-    inked = (differs.view(np.uint32) & _COLOUR != 0).tobytes()  # a byte a pixel
-    return b"\1" in inked and bytes(int(_WIDEST_GAP * em) + 1) not in inked
+    return (differs.view(np.uint32) & _COLOUR != 0).tobytes()
 
 
 def _without_overprint(lines: Sequence[Line]) -> list[Line]:

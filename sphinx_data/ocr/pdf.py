@@ -244,9 +244,13 @@ class Page:
 
     def loose_heights(self, indices: NDArray[np.int64], vertical: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Ascent to descent in pixels [K] of characters `indices` [K], measured along x where `vertical` [K]."""
-        corners = self._floats("FPDFText_GetLooseCharBox", indices, 4)[:, [0, 3, 2, 1]]  # told: left, top, right, bottom
-        boxes = self._to_pixels(corners)
+        boxes = self.loose_boxes(indices)
         return np.where(vertical, boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+
+    def loose_boxes(self, indices: NDArray[np.int64]) -> NDArray[np.float64]:
+        """[K, 4] x0, y0, x1, y1 in pixels of characters `indices` [K] by their font: advance, and ascent to descent."""
+        corners = self._floats("FPDFText_GetLooseCharBox", indices, 4)  # left, top, right, bottom
+        return self._to_pixels(corners[:, [0, 3, 2, 1]])
 
     def _floats(self, name: str, indices: NDArray[np.int64], size: int) -> NDArray[np.float64]:
         """[K, size] what a function writes about each of some characters as a struct of floats; zeros if nothing."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sphinx_data.ocr.grid import followed_by_none
 from sphinx_data.ocr.letters import HYPHEN, code_points, decode, is_blank, is_right_to_left, is_unspaced, plain
 from sphinx_data.ocr.order import reading_order
 from sphinx_data.ocr.pdf import Characters, Page
@@ -77,6 +78,11 @@ def lines_of(page: Page, characters: Characters) -> list[Line]:
     ends = np.concatenate([starts[1:], [len(solid)]]) - 1
     extents = map(tuple, np.hstack(_extents(boxes[solid], starts)).tolist())
     rtl = np.add.reduceat(is_right_to_left(codes[solid]), starts) * 2 > ends - starts
+    joined = followed_by_none(codes[solid], boxes[solid], breaks, np.diff(solid), starts)
+    if len(joined):
+        gone = np.concatenate([np.arange(solid[n] + 1, solid[n + 1]) for n in joined.tolist()])
+        codes, boxes, places = np.delete(codes, gone), np.delete(boxes, gone, axis=0), np.delete(places, gone)
+        solid = solid - np.searchsorted(gone, solid)
     text = decode(codes)
     facts = zip(
         extents, solid[starts].tolist(), (solid[ends] + 1).tolist(), em[starts].tolist(), vertical[starts].tolist(),

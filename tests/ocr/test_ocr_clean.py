@@ -35,7 +35,8 @@ def said(built: Built) -> str:
     ],
 )
 def test_lines_that_are_not_seen_are_dropped_and_counted(build_bytes: Build, rule: str, content: str) -> None:
-    samples, rejects = build_bytes(pdf(PageSpec(VISIBLE + content)))
+    options = build.Options(clean=Clean(max_without_ink=0.5))  # of these two lines, one is more than the default
+    samples, rejects = build_bytes(pdf(PageSpec(VISIBLE + content)), options)
     assert [(r.level, r.rule, r.record) for r in rejects] == [("region", rule, "page 1")]
     assert rejects[0].detail.startswith("1 of 2 lines ")
     assert "nobody" not in said(samples[0])
@@ -190,3 +191,18 @@ def test_what_fonts_made_up_is_not(text: str) -> None:
 def test_scripts_that_meet_in_words_are_not_mixed() -> None:
     assert mixed_scripts("\u03b1x \u4e2d\u6587GPU \u3042\u4e9c \ud55c\uad6dK \u043f\u0440\u0438 abc 12\u0436") == 0
     assert mixed_scripts("\u02d7\ubebe\u031b\u066b\u029a\ubedb\u0436a") > 0.1
+
+
+def test_pages_that_lack_much_of_their_text_are_rejected(build_bytes: Build) -> None:
+    """As with fonts that are not embedded: the layer tells more than the picture shows."""
+    samples, rejects = build_bytes(pdf(PageSpec(VISIBLE + show("nobody sees this", 40, 100, before="1 g") + "0 g\n")))
+    assert not samples
+    assert [(r.level, r.rule) for r in rejects] == [("record", "text-not-drawn")]
+
+
+def test_whole_page_is_not_asked_where_a_line_is_seen_in_part(build_bytes: Build) -> None:
+    cut = show("nobody sees all of this", 40, 100) + "1 g 95 90 200 40 re f 0 g\n"
+    options = build.Options(clean=Clean(max_without_ink=1.0))
+    (built,), rejects = build_bytes(pdf(PageSpec(VISIBLE + cut)), options)
+    assert [r.rule for r in rejects] == ["text-without-ink"]
+    assert not {"page-reading", "spotting"} & set(built.sample.meta["tasks"])

@@ -146,3 +146,29 @@ def test_widely_spaced_lines_are_one_block_and_table_rows_are_not() -> None:
     assert len(arrange(stacked(50, 100)).blocks) == 8
     apart = stacked(1, 600)[0]._replace(box=(10, 400, 610, 420))
     assert len(arrange([*stacked(25, 600), apart]).blocks) == 2
+
+
+_WIDTHS = {"i": 0.222, "l": 0.222, "t": 0.278, "f": 0.278, "r": 0.333, "/": 0.278, ".": 0.278, "m": 0.833}
+
+
+def on_grid(text: str, pitch: float = 6.0) -> str:
+    """Every letter in the middle of a column of its own, as listings set them; blanks leave a column free."""
+    return "".join(
+        show(letter, 30 + pitch * column - 5 * _WIDTHS.get(letter, 0.54), 200, size=10)
+        for column, letter in enumerate(text)
+        if letter != " "
+    )
+
+
+@pytest.mark.parametrize("said", ["install /initial/file.list until filled", "kernel initrd.gz is still in filters"])
+def test_letters_in_columns_are_parted_only_where_a_column_is_free(said: str) -> None:
+    content = on_grid(said)
+    with open_document(pdf(PageSpec(content))) as document, document.page(0, LONG_SIDE) as page:
+        told = "".join(map(chr, page.characters().codes)).split()
+    assert told != said.split()  # what PDFium tells
+    assert texts(read(pdf(PageSpec(content)))[0]) == [said]
+
+
+@pytest.mark.parametrize("said", ["mands and expands to the list of files", "It is in the set of all lists of it"])
+def test_running_text_keeps_its_blanks(said: str) -> None:
+    assert texts(read(pdf(PageSpec(show(said, 40, 200))))[0]) == [said]

@@ -1,0 +1,53 @@
+"""Lines of a listing, whose letters stand in columns: the blanks that PDFium sees between narrow letters are none."""
+
+import string
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_FEW_LETTERS = 8  # pairs of letters; fewer do not show that a line is on a grid
+_EVEN = 0.08  # spread of the distances of letters on a grid, as a share of their mean ...
+_UNEVEN = 0.15  # ... or this, where blanks are parted clearly: running text has 0.11 to 0.2
+_SLIM = np.array([ord(sign) for sign in "fijlrtI"])  # letters that stand closer where there is no grid
+_SLIM_PITCH = 0.93  # distance of pairs with one of these, as a share of the mean of all
+_STEP = (0.7, 1.2)  # distances that are one column: ink does not lie in the middle of every letter
+_WIDE = 1.7  # distances over true blanks, which fill a column; those of running text lie between
+_FIT = np.array([ord(sign) for sign in string.ascii_letters + string.digits + "./:-_,;()"])  # beside false blanks
+
+
+def followed_by_none(
+    codes: NDArray[np.uint32],
+    boxes: NDArray[np.float64],
+    breaks: NDArray[np.bool_],
+    steps: NDArray[np.int64],
+    starts: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Which solid characters are followed by blanks that are none: of the next letter but one step of a grid away.
+
+    Listings set every letter in a column of its own, and PDFium takes the air around narrow letters for blanks. A line
+    is on a grid where its letters lie at equal distances; a true blank fills a column there. `steps` [S - 1] is 1 where
+    nothing stands between a character and the next, lines begin at `starts`.
+    """
+    distance = np.diff((boxes[:, 0] + boxes[:, 2]) / 2)
+    letter = ((codes | 0x20) >= ord("a")) & ((codes | 0x20) <= ord("z"))
+    slim, fit, digit = np.isin(codes, _SLIM), np.isin(codes, _FIT), (codes >= ord("0")) & (codes <= ord("9"))
+    told = letter[1:] & letter[:-1] & ~breaks & (steps == 1)
+    blank = (steps > 1) & ~breaks & (codes[1:] < 128) & (codes[:-1] < 128)
+
+    def sums(of: NDArray[np.bool_], values: NDArray[Any] | float = 1.0) -> NDArray[np.float64]:
+        return np.add.reduceat(np.append(np.where(of, values, 0.0), 0.0), starts)
+
+    count = np.maximum(sums(told), 1)
+    pitch = sums(told, distance) / count
+    spread = np.sqrt(np.maximum(sums(told, distance**2) / count - pitch**2, 0))
+    slim_told = told & (slim[1:] | slim[:-1])
+    slim_pitch = sums(slim_told, distance) / np.maximum(sums(slim_told), 1)
+    line = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(codes))))[:-1]
+    columns = distance / np.maximum(pitch, 1e-6)[line]
+    parted = (sums(blank & (columns > _WIDE)) > 1) & (sums(blank & (columns > _STEP[1]) & (columns <= _WIDE)) == 0)
+    even = (spread < _EVEN * pitch) & (slim_pitch > _SLIM_PITCH * pitch)
+    on_grid = (count >= _FEW_LETTERS) & (even | ((spread < _UNEVEN * pitch) & parted))
+    beside = fit[1:] & fit[:-1] & ~(digit[:-1] & letter[1:])  # numbers of lines stand apart
+    beside &= ~((codes[1:] == ord(".")) & (codes[:-1] == ord(".")))  # leaders
+    return np.flatnonzero(blank & beside & on_grid[line] & (columns > _STEP[0]) & (columns < _STEP[1]))
