@@ -72,14 +72,17 @@ def _segments(
     for start, end in text.blocks:
         lines = [n for n in range(start, end) if n in free]
         is_title = _is_title([text.lines[n] for n in lines], body, titles, heavy)
+        # a heading close above its text; bold alone is how paragraphs begin, too
+        heads = [_is_title([text.lines[n]], body, titles, heavy=False) for n in lines[:2]]
+        head = lines[0] if heads == [True, False] else None
         before = ""
         for n in lines:
             line = text.lines[n]
-            kind = "title" if is_title else "text"
+            kind = "title" if is_title or n == head else "text"
             if n in running:
                 kind = "page header" if line.box[1] < height / 2 else "page footer"
             elif (
-                not is_title
+                kind == "text"
                 and _ITEM.match(line.text)
                 and (n == lines[0] or before == "list" or line.text[0] in _SIGNS)
             ):

@@ -13,7 +13,7 @@ _SLIM = np.array([ord(sign) for sign in "fijlrtI"])  # letters that stand closer
 _SLIM_PITCH = 0.93  # distance of pairs with one of these, as a share of the mean of all
 _STEP = (0.7, 1.2)  # distances that are one column: ink does not lie in the middle of every letter
 _WIDE = 1.7  # distances over true blanks, which fill a column; those of running text lie between
-_FIT = np.array([ord(sign) for sign in string.ascii_letters + string.digits + "./:-_,;()"])  # beside false blanks
+_FIT = np.array([ord(sign) for sign in string.ascii_letters + string.digits + "./:-_"])  # beside false blanks
 
 
 def followed_by_none(
