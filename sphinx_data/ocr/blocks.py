@@ -50,8 +50,16 @@ def layout(page: Page, text: PageText, running: frozenset[int]) -> tuple[list[Fo
         return None
     found = [Found("table", box) for box in tables] + [Found("figure", box) for box in figures]
     for kind, lines in _segments(text, frozenset(free), running, page.outline, height):
+        if kind == "list" and len(lines) == 1 and _is_caption(lines[0], figures):
+            kind = "text"
         found.append(Found(kind, union(lines)))
     return found, not page.graphics.drawings
+
+
+def _is_caption(line: Line, figures: Sequence[Box]) -> bool:
+    """Whether a line stands right below a figure: "(a) A bear" is no item then."""
+    x0, y0, x1, _ = line.box
+    return any(0 <= y0 - box[3] < 2 * line.em and x0 < box[2] and box[0] < x1 for box in figures)
 
 
 def body_em(lines: Sequence[Line]) -> float:
