@@ -5,7 +5,7 @@
 Same model (nano), same data, the same number of samples an update, in one process in turns. All read and decode their
 pictures while they train: the rivals in their data loader, as a user's dataset class does, we in our threads. A round
 is a `train()` of one warm update and `--updates` timed ones. Without DATASET the data are made up after the kinds of
-SPHINX-X's Table 9: short answers, descriptions, pages of text, and instructions without a picture, of log-normal lengths.
+SPHINX-X's Table 9: short answers, descriptions, pages of text, instructions without a picture; lengths are log-normal.
 
 `--gpu PRESET` is for a GPU: the speed of sphinx-train alone with random weights of a preset at real size, and what each
 measure buys (see `ladder`).

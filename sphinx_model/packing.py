@@ -116,7 +116,7 @@ def plan(
     used, seen = int(sized[:, 3].sum()), int(sized[:, 4].sum())
     bound = used / tokens / max(used / tokens, seen / views)
     facts = {
-        "packs": count, "seed": seed, "dropped": dropped, "split": int(np.count_nonzero(sized[:, 1])),
+        "packs": count, "seed": seed, "dropped": dropped, "split": len(np.unique(sized[sized[:, 1] > 0, 0])),
         "fill": used / (count * tokens), "bound": bound,
     }  # fmt: skip
     table = pa.table([assigned[by_pack], *sized[by_pack, :3].T], names=SCHEMA.names).cast(SCHEMA)

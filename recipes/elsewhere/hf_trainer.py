@@ -1,8 +1,8 @@
 """Train our packs with Hugging Face's `Trainer`:  python recipes/elsewhere/hf_trainer.py MODEL MIX OUT [STEPS]
 
 MODEL is a directory in Hugging Face form (`sphinx-model init`, `convert` or a run's ``hf``), MIX a dataset directory.
-Needs `accelerate`. What `sphinx-train` adds: exact resume on any number of ranks, losses by source, encoders outside the
-sharding, logits of supervised positions only.
+Needs `accelerate`. What `sphinx-train` adds: exact resume on any number of ranks, losses by source, encoders outside
+the sharding, logits of supervised positions only.
 """
 
 import sys
@@ -14,6 +14,7 @@ from sphinx_model.loader import as_inputs, open_packs
 
 
 def main(model_dir: str, mix: str, out: str, steps: int = 100) -> None:
+    """Train for `steps` steps and save the model in ``out/hf``."""
     processor = AutoProcessor.from_pretrained(model_dir)
     packs = open_packs(mix, processor, tokens=1024, views=36, folder=f"{out}/plans")
     arguments = TrainingArguments(

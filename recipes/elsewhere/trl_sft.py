@@ -15,6 +15,7 @@ from sphinx_model.loader import as_inputs, open_packs
 
 
 def main(model_dir: str, mix: str, out: str, steps: int = 100) -> None:
+    """Train for `steps` steps and save the model in ``out/hf``."""
     processor = AutoProcessor.from_pretrained(model_dir)
     packs = open_packs(mix, processor, tokens=1024, views=36, folder=f"{out}/plans")
     numbers = Dataset.from_dict({"pack": range(len(packs))})
