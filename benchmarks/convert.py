@@ -40,7 +40,7 @@ def store():
     waiting.clear()
 for name in sorted(os.listdir(sys.argv[1])):
     source = os.open(f"{sys.argv[1]}/{name}", os.O_RDONLY)
-    data = os.read(source, 1 << 30)
+    data = os.read(source, os.fstat(source).st_size + 1)
     os.close(source)
     check_jpeg(data)
     xxhash.xxh3_128_digest(data)
