@@ -217,3 +217,17 @@ def test_sign_on_a_photo_is_enough_and_a_page_needs_more(tmp_path: Path) -> None
     strict = msgspec.structs.replace(with_engine(), clean=Clean(min_picture_chars=5))
     samples, (reject,) = produce_all(tmp_path, options=strict)
     assert (samples, reject.rule) == ([], "too-little-text")
+
+
+def test_vietnamese_is_not_read_without_its_letters() -> None:
+    """What PP-OCRv6 makes of a page: letters with two marks are gone."""
+    read = (
+        "Theo đây có mt tp lnh trình bao là mu đon gin v phưong pháp cu hình máy tính nguồn như là cng ra Internet "
+        "dùng ppp0. THÔNG TIN LINH TINH CÀI ĐÅT DEBIAN GNU/LINUX DÙNG PPP Thit lp nguồn"
+    )
+    verdict = route.unread_text(read)
+    assert verdict is not None
+    assert verdict.rule == "ocr-script-unknown"
+    assert route.unread_language("vi", frozenset({"Latn"})) is not None
+    assert route.unread_language("ro", frozenset({"Latn"})) is None
+    assert route.unread_text("Din păcate, unele calculatoare pot conține versiuni BIOS/UEFI cu erori.") is None
