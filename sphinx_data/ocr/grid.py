@@ -31,7 +31,6 @@ def followed_by_none(
     """
     distance = np.diff((boxes[:, 0] + boxes[:, 2]) / 2)
     letter = ((codes | 0x20) >= ord("a")) & ((codes | 0x20) <= ord("z"))
-    slim, fit, digit = np.isin(codes, _SLIM), np.isin(codes, _FIT), (codes >= ord("0")) & (codes <= ord("9"))
     told = letter[1:] & letter[:-1] & ~breaks & (steps == 1)
     blank = (steps > 1) & ~breaks & (codes[1:] < 128) & (codes[:-1] < 128)
 
@@ -41,13 +40,18 @@ def followed_by_none(
     count = np.maximum(sums(told), 1)
     pitch = sums(told, distance) / count
     spread = np.sqrt(np.maximum(sums(told, distance**2) / count - pitch**2, 0))
+    regular = (count >= _FEW_LETTERS) & (spread < _UNEVEN * pitch)
+    if not regular.any():
+        return np.empty(0, np.int64)
+    slim = np.isin(codes, _SLIM)
     slim_told = told & (slim[1:] | slim[:-1])
     slim_pitch = sums(slim_told, distance) / np.maximum(sums(slim_told), 1)
     line = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(codes))))[:-1]
     columns = distance / np.maximum(pitch, 1e-6)[line]
     parted = (sums(blank & (columns > _WIDE)) > 1) & (sums(blank & (columns > _STEP[1]) & (columns <= _WIDE)) == 0)
     even = (spread < _EVEN * pitch) & (slim_pitch > _SLIM_PITCH * pitch)
-    on_grid = (count >= _FEW_LETTERS) & (even | ((spread < _UNEVEN * pitch) & parted))
+    on_grid = regular & (even | parted)
+    fit, digit = np.isin(codes, _FIT), (codes >= ord("0")) & (codes <= ord("9"))
     beside = fit[1:] & fit[:-1] & ~(digit[:-1] & letter[1:])  # numbers of lines stand apart
     beside &= ~((codes[1:] == ord(".")) & (codes[:-1] == ord(".")))  # leaders
     return np.flatnonzero(blank & beside & on_grid[line] & (columns > _STEP[0]) & (columns < _STEP[1]))
