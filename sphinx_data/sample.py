@@ -174,7 +174,7 @@ def encode(sample: Sample) -> bytes:
     """
     meta = sample.meta
     try:
-        if meta:  # may hold what only JSON makes plain: keys that are numbers, say
+        if meta:  # may hold what JSON and msgpack write differently: times, bytes
             meta = msgspec.json.decode(_encoder.encode(meta))
             sample = msgspec.structs.replace(sample, meta={})
         checked = _check_types(_pack(sample))

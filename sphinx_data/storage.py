@@ -7,14 +7,18 @@ import errno
 import mmap
 import os
 import shutil
+import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
+from typing import TypeVar
 
 from sphinx_data.errors import InputError, OutputError, SphinxError, UsageError
+
+T = TypeVar("T")
 
 _TEMPORARY = ".tmp-"
 _SYNC_EVERY = 16 << 20  # bytes
@@ -183,6 +187,30 @@ class AtomicFile:
     def _wait(self) -> None:
         if self._syncing is not None:
             self._syncing.join()
+
+
+class Scratch:
+    """A nameless file in the system's temporary folder, for what does not fit into memory; gone with its last use."""
+
+    def __init__(self) -> None:
+        self._file = self._or_no_room(tempfile.TemporaryFile)
+        self.size = 0  # bytes
+
+    def append(self, data: bytes) -> None:
+        """Add bytes at the end. Raises OutputError where there is no room."""
+        self._or_no_room(lambda: self._file.write(data))
+        self.size += len(data)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes that were appended."""
+        self._or_no_room(self._file.flush)
+        return os.pread(self._file.fileno(), size, offset)
+
+    def _or_no_room(self, action: Callable[[], T]) -> T:
+        try:
+            return action()
+        except OSError as error:
+            raise cannot_write(tempfile.gettempdir(), error) from None
 
 
 def write_atomic(place: str | Path, data: bytes) -> None:

@@ -1,3 +1,5 @@
+import datetime
+import math
 from pathlib import Path
 
 import msgspec
@@ -47,3 +49,21 @@ def test_unknown_fields_are_ignored_by_readers_and_named_to_writers():
         sample.decode_strict(data, "mine.jsonl:7")
     with pytest.raises(InvalidSample, match=r"mine.jsonl:8: Object missing required field `id`"):
         sample.decode_strict(b"{}", "mine.jsonl:8")
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_numbers_that_json_lacks_are_refused_where_nobody_looks(number):
+    """A key point that is absent may lie anywhere, but its place is a number."""
+    made = picture_sample("a", 0)
+    region = msgspec.structs.replace(made.regions[0], keypoints=((number, 1.0, 0), (2.0, 2.0, 2)))
+    with pytest.raises(InvalidSample, match="keypoints"):
+        sample.encode(msgspec.structs.replace(made, regions=(region,)))
+
+
+def test_facts_are_kept_as_json_has_them():
+    facts = {"b": [1, 2.5, None, (3, "null")], "a": {"b": b"12", "a": datetime.date(2024, 2, 3)}}
+    data = sample.encode(msgspec.structs.replace(picture_sample("a", 0), meta=facts))
+    assert sample.decode(data).meta == {"a": {"a": "2024-02-03", "b": "MTI="}, "b": [1, 2.5, None, [3, "null"]]}
+    assert b'"meta":{"a":{"a":"2024-02-03"' in data
+    with pytest.raises(InvalidSample, match="str keys"):
+        sample.encode(msgspec.structs.replace(picture_sample("a", 0), meta={"a": {1: 2}}))

@@ -36,6 +36,7 @@ class Groups:
         self._rows = SortedRows(held)
         self._some: list[tuple[int, int, int, int, int]] = []
         self._count = 0
+        self._numbered: SortedRows | None = None  # the rows by running number, once they are asked for
         self._taken = bytearray()  # a bit for each place in the order of keys: the group that begins there is taken
 
     def add(self, key: str | None, item: Item) -> None:
@@ -89,9 +90,9 @@ class Groups:
     def place(self, number: int) -> str:
         """The key in front of an item that is the member of an object, else its running number."""
         self._finish()
-        if not hasattr(self, "_by_number"):
-            self._by_number = _by_number(self._rows.blocks())
-        offset = int(self._by_number.read(number, number + 1)["offset"][0])
+        if self._numbered is None:
+            self._numbered = _by_number(self._rows.blocks())
+        offset = int(self._numbered.read(number, number + 1)["offset"][0])
         start = max(0, offset - _LONGEST_KEY)
         before = self._file.read(start, offset - start).rstrip(SPACE)
         if not before.endswith(b":"):

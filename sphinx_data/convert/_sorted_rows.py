@@ -1,13 +1,12 @@
 """Rows of numbers in the order of a key, with flat memory: what is more than a bounded number waits in a file."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sphinx_data import storage
 
 ROW = np.dtype([("key", "<u8"), ("offset", "<u8"), ("size", "<u4"), ("number", "<u4"), ("tag", "<u4")])
 HELD = 1 << 19  # rows in memory: 15 MB, three times that while they are sorted or merged
@@ -24,11 +23,11 @@ class SortedRows:
         self._held = held
         self._new: list[Rows] = []
         self._count = 0
-        self._runs: IO[bytes] | None = None
+        self._runs: storage.Scratch | None = None
         self._run_ends = [0]
         self._sorted: Rows = np.zeros(0, ROW)  # all rows, where they are few enough
         self._keys: NDArray[np.uint64] = np.zeros(0, np.uint64)  # theirs, side by side
-        self._file: IO[bytes] | None = None  # else a file of them
+        self._file: storage.Scratch | None = None  # else a file of them
         self._known: NDArray[np.uint64] = np.zeros(0, np.uint64)  # of the file, the key of every `_EVERY`th row
         self._total = 0
         self._finished = False
@@ -75,9 +74,9 @@ class SortedRows:
 
     def _spill(self) -> None:
         if self._runs is None:
-            self._runs = tempfile.TemporaryFile()  # noqa: SIM115 (closed with its last reference)
+            self._runs = storage.Scratch()
         rows = self._in_order()
-        self._runs.write(rows.tobytes())
+        self._runs.append(rows.tobytes())
         self._run_ends.append(self._run_ends[-1] + len(rows))
 
     def _finish(self) -> None:
@@ -90,18 +89,16 @@ class SortedRows:
             return
         if self._count:
             self._spill()
-        self._runs.flush()
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (as above)
+        self._file = storage.Scratch()
         known, place = [np.zeros(0, np.uint64)], 0
         for rows in self._merged(self._runs):
-            self._file.write(rows.tobytes())
+            self._file.append(rows.tobytes())
             known.append(rows["key"][-place % _EVERY :: _EVERY].copy())  # a view would keep all rows
             place += len(rows)
-        self._file.flush()
         self._known = np.concatenate(known)
-        self._runs.close()
+        self._runs = None
 
-    def _merged(self, file: IO[bytes]) -> Iterator[Rows]:
+    def _merged(self, file: storage.Scratch) -> Iterator[Rows]:
         """The runs as one: all keys of which nothing can follow, some at a time."""
         runs = [_Run(file, *ends, self._held) for ends in pairwise(self._run_ends)]
         while runs := [run for run in runs if len(run.rows)]:
@@ -121,9 +118,9 @@ class SortedRows:
 class _Run:
     """A sorted range of a file of rows, of which one block is held."""
 
-    def __init__(self, file: IO[bytes], low: int, high: int, size: int) -> None:
+    def __init__(self, file: storage.Scratch, low: int, high: int, size: int) -> None:
         self._file, self._low, self._high = file, low, high
-        self._block = max(_SMALLEST_BLOCK, size * size // max(1, os.fstat(file.fileno()).st_size // ROW.itemsize))
+        self._block = max(_SMALLEST_BLOCK, size * size // max(1, file.size // ROW.itemsize))
         self.rows: Rows = np.zeros(0, ROW)
         self._fill()
 
@@ -150,6 +147,6 @@ def _joined(parts: list[Rows]) -> Rows:
     return rows[np.argsort(rows["key"], kind="stable")]
 
 
-def _read(file: IO[bytes], low: int, high: int) -> Rows:
-    data = os.pread(file.fileno(), (high - low) * ROW.itemsize, low * ROW.itemsize)
+def _read(file: storage.Scratch, low: int, high: int) -> Rows:
+    data = file.read(low * ROW.itemsize, (high - low) * ROW.itemsize)
     return np.frombuffer(data, ROW)

@@ -6,7 +6,6 @@ until the dataset is complete; resuming plans again and refuses, by name, whatev
 """
 
 import struct
-import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
@@ -209,20 +208,19 @@ class _Works:
 
     def __init__(self) -> None:
         self.total = 0  # bytes of media
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with its last reference)
+        self._file = storage.Scratch()
         self._last = array("Q")
 
     def add(self, size: int, weight: int) -> None:
         self._last.extend((size, weight))
         self.total += weight
         if len(self._last) == 1 << 16:
-            self._last.tofile(self._file)
+            self._file.append(self._last.tobytes())
             self._last = array("Q")
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        self._file.seek(0)
-        while data := self._file.read(1 << 19):
-            numbers = array("Q", data)
+        for offset in range(0, self._file.size, 1 << 19):
+            numbers = array("Q", self._file.read(offset, 1 << 19))
             yield from zip(numbers[::2], numbers[1::2], strict=True)
         yield from zip(self._last[::2], self._last[1::2], strict=True)
 
