@@ -206,7 +206,7 @@ def _repository(work: _Work, entry: hub.Hub) -> None:
     try:
         repo, failed = hub.fetch(
             entry, work.folder, work.done, endpoint=work.options.endpoint, parallel=min(limits.per_host, 8),
-            tries=limits.tries, pause=limits.pause, received=work.rate.add, finished=work.finished,
+            limits=limits, received=work.rate.add, finished=work.finished,
         )  # fmt: skip
     except Failed as error:
         work.out.failed.append(str(error))

@@ -70,9 +70,9 @@ class Passing(Exception):
 class Client:
     """Asks servers; one per event loop. Use `async with`."""
 
-    def __init__(self, limits: Limits, *, decompress: bool = False) -> None:
+    def __init__(self, limits: Limits, headers: dict[str, str] | None = None) -> None:
         self.limits = limits
-        self._decompress = decompress
+        self._headers = {"User-Agent": AGENT} | (headers or {})  # of every request to the first host
         self._quiet: dict[str, float] = {}  # host -> no request before, by the monotonic clock
 
     async def __aenter__(self) -> "Client":
@@ -83,7 +83,7 @@ class Client:
         )  # fmt: skip
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_timeout, sock_read=limits.timeout)
         self._session = aiohttp.ClientSession(
-            connector=connector, timeout=timeout, headers={"User-Agent": AGENT}, auto_decompress=self._decompress,
+            connector=connector, timeout=timeout, headers=self._headers, auto_decompress=False,
             trust_env=True, read_bufsize=1 << 20, cookie_jar=aiohttp.DummyCookieJar(),
         )  # fmt: skip
         return self

@@ -1,9 +1,11 @@
-"""Files of Hugging Face repositories, through `huggingface_hub`: pinned, checked by their hashes, renamed when whole.
+"""Files of Hugging Face repositories: pinned, checked by their hashes, renamed when whole.
 
-The client keeps its own state below ``.download/hub`` and resumes there. A token comes from HF_TOKEN or from a login of
-that library, the server from ``--endpoint`` or HF_ENDPOINT.
+`huggingface_hub` says what there is and where it lies; the bytes come as those of any file (`sources/transfer.py`), for
+since version 2 that library forgets a file it was killed in. A token comes from HF_TOKEN or from a login of that
+library, the server from ``--endpoint`` or HF_ENDPOINT.
 """
 
+import asyncio
 import os
 import random
 import time
@@ -18,8 +20,12 @@ from sphinx_data import storage
 from sphinx_data.errors import SphinxError
 from sphinx_data.sources import hashes, order
 from sphinx_data.sources.catalogue import Hub
-from sphinx_data.sources.http import Failed
+from sphinx_data.sources.http import Client, Failed, Limits, host_of
 from sphinx_data.sources.receipt import SIDE, Fetched, Receipt, Repository
+from sphinx_data.sources.transfer import Transfer, Wanted
+
+_EXPIRED = "status-403"  # what a store says to an address that was signed an hour ago
+_ADDRESSES = 100  # that one file may need
 
 
 class HubFile(msgspec.Struct, frozen=True):
@@ -34,10 +40,10 @@ class HubFile(msgspec.Struct, frozen=True):
 class Repo:
     """A repository at one commit. Raises Failed with the mend where it cannot be read."""
 
-    def __init__(self, hub: Hub, *, endpoint: str | None, revision: str | None, tries: int, pause: float) -> None:
+    def __init__(self, hub: Hub, *, endpoint: str | None, revision: str | None, limits: Limits) -> None:
         import huggingface_hub
 
-        self.hub, self._tries, self._pause = hub, tries, pause
+        self.hub, self._limits = hub, limits
         self._endpoint = endpoint
         self._api = huggingface_hub.HfApi(endpoint=endpoint, library_name="sphinx-data")
         wanted = revision or (hub.revision if hub.revision != "unknown" else None)
@@ -79,25 +85,45 @@ class Repo:
 
     def fetch(self, file: HubFile, staging: str, received: Callable[[int], None]) -> str:
         """Fetch a file below `staging`; returns its path. Raises Failed, and OutputError for a full disk."""
-        for number in range(2):
-            path = self._told(lambda: self._download(file, staging, received, bool(number)))  # noqa: B023
-            if is_right(path, file):
+        path = os.path.join(staging, file.name)
+        for _ in range(2):
+            self._download(file, path, received)
+            if file.sha256 or is_right(path, file):  # the first was looked at on the way
                 return path
+            os.remove(path)
             received(-file.size)
         raise Failed(f"{self.hub.repository}: {file.name} has other bytes than its hash says; try again later")
 
-    def _download(self, file: HubFile, staging: str, received: Callable[[int], None], force: bool) -> str:
+    def _download(self, file: HubFile, path: str, received: Callable[[int], None]) -> None:
+        """The bytes from where the Hub sends; large files lie in stores behind addresses that expire."""
         import huggingface_hub
 
-        path: str = huggingface_hub.hf_hub_download(
-            self.hub.repository, file.name, repo_type=self.hub.kind, revision=self.revision, local_dir=staging,
-            endpoint=self._endpoint, force_download=force, tqdm_class=_bar(received), library_name="sphinx-data",
-        )  # fmt: skip
-        return path
+        hub = self.hub
+        url = huggingface_hub.hf_hub_url(
+            hub.repository, file.name, repo_type=hub.kind, revision=self.revision, endpoint=self._endpoint
+        )
+        checksum = f"sha256:{file.sha256}" if file.sha256 else None
+        for _ in range(_ADDRESSES):
+            place = self._told(lambda: huggingface_hub.get_hf_file_metadata(url, endpoint=self._endpoint)).location
+            wanted = Wanted(url=place, path=path, size=file.size, checksum=checksum)
+            token = huggingface_hub.utils.build_hf_headers().get("authorization")
+            headers = {"Authorization": token} if token and host_of(place) == host_of(url) else {}
+            before = _there(path)
+            try:
+                asyncio.run(self._transfer(wanted, headers, received))
+                return
+            except Failed as error:
+                if error.reason != _EXPIRED or place == url or _there(path) <= before:
+                    raise Failed(f"{hub.repository}: {error}", error.reason) from None
+        raise Failed(f"{hub.repository}: the addresses of {file.name} expire too soon; run the same command again")
+
+    async def _transfer(self, wanted: Wanted, headers: dict[str, str], received: Callable[[int], None]) -> None:
+        async with Client(msgspec.structs.replace(self._limits, allow_private=True), headers) as client:
+            await Transfer(client, wanted, received).run()
 
     def _told(self, step: Callable[[], Any]) -> Any:
         """Repeat what heals; turn what does not into a sentence."""
-        for number in range(self._tries):
+        for number in range(self._limits.tries):
             try:
                 return step()
             except SphinxError:
@@ -107,7 +133,7 @@ class Repo:
                 if refused is not None:
                     raise refused from None
                 why = " ".join(str(error).split())[:200] or type(error).__name__
-            time.sleep(min(self._pause * 2**number, 60) * random.uniform(0.75, 1.25))
+            time.sleep(min(self._limits.pause * 2**number, 60) * random.uniform(0.75, 1.25))
         raise Failed(f"{self.hub.repository}: {why}; run the same command again to go on")
 
     def _refused(self, error: Exception) -> SphinxError | None:
@@ -143,12 +169,12 @@ class Repo:
 
 
 def fetch(
-    hub: Hub, folder: str, done: Receipt, *, endpoint: str | None, parallel: int, tries: int, pause: float,
+    hub: Hub, folder: str, done: Receipt, *, endpoint: str | None, parallel: int, limits: Limits,
     received: Callable[[int], None], finished: Callable[[str, Fetched], None],
 ) -> tuple[Repository, list[str]]:  # fmt: skip
     """Fetch what is missing of an entry; returns what it is, and what failed."""
     known = done.repositories.get(order.asked(hub))
-    repo = Repo(hub, endpoint=endpoint, revision=known.revision if known else None, tries=tries, pause=pause)
+    repo = Repo(hub, endpoint=endpoint, revision=known.revision if known else None, limits=limits)
     files = repo.files()
     staging = os.path.join(folder, SIDE, "hub", f"{hub.kind}s--{hub.repository.replace('/', '--')}")
 
@@ -196,15 +222,9 @@ def _has_token() -> bool:
     return bool(huggingface_hub.get_token())
 
 
-def _bar(received: Callable[[int], None]) -> Any:
-    """A class that the client takes for a progress bar."""
-    from huggingface_hub.utils import tqdm
-
-    class Bar(tqdm):
-        def __init__(self, *args: Any, **keywords: Any) -> None:
-            super().__init__(*args, **{**keywords, "disable": True})
-
-        def update(self, n: float | None = 1) -> None:
-            received(int(n or 0))
-
-    return Bar
+def _there(path: str) -> int:
+    """Bytes that the disk holds of a file under way."""
+    try:
+        return os.stat(f"{path}.part").st_blocks
+    except OSError:
+        return 0

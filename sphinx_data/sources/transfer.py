@@ -94,13 +94,13 @@ class Transfer:
 
     async def run(self) -> Got:
         """Fetch it from the first place that has it. Raises Failed, and OutputError for a full disk."""
-        told = []
+        told: list[Failed] = []
         for url in (self._wanted.url, *self._wanted.mirrors):
             try:
                 return await self._from(url)
             except Failed as error:
-                told.append(str(error))
-        raise Failed("; ".join(told))
+                told.append(error)
+        raise Failed("; ".join(map(str, told)), told[-1].reason)
 
     async def _from(self, url: str) -> Got:
         self._ranges, why, wrong = True, "", 0

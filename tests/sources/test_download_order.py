@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -320,6 +321,46 @@ run(group, ["download", "s", "--root", {str(tmp_path / "root")!r}, "--allow-priv
         assert status == 0, err
     assert (tmp_path / "root/s/l").read_bytes() == LARGE
     assert (tmp_path / "root/s/photos/dog/2.png").exists()
+
+
+def test_killed_inside_a_file_of_the_hub_it_goes_on_where_it_was(tmp_path, entry, data):
+    path = f"/datasets/own/set/resolve/{COMMIT}/l.bin"
+    state = tmp_path / "root/h/.download/hub/datasets--own--set/l.bin.part.json"
+    with hub({"l.bin": LARGE, "small.json": b"{}"}) as server:
+        whole = server.pages[path]
+
+        def stuck(number, headers):  # 5 MB of every piece come, and then nothing
+            return Page(LARGE, headers=whole(number, headers).headers, cut=5_000_000, stall=60)
+
+        server.pages[path] = stuck
+        entry("h", hub=[{"repository": "own/set", "revision": COMMIT}])
+        code = f"""
+from pathlib import Path
+from sphinx_data.cli import group, run
+from sphinx_data.sources import catalogue, part
+part._SAVE_EVERY = 0.02
+catalogue._folder = lambda: Path({str(tmp_path / "catalog")!r})
+words = ["download", "h", "--root", {str(tmp_path / "root")!r}, "--allow-private", "--endpoint", {server.url!r}]
+run(group, words, "x")
+"""
+        with subprocess.Popen([sys.executable, "-c", code], stdout=-3, stderr=-3) as process:
+            deadline = time.monotonic() + 60
+            while process.poll() is None and time.monotonic() < deadline:
+                with suppress(FileNotFoundError, json.JSONDecodeError):
+                    if sum(size for size, _ in json.loads(state.read_bytes())["done"].values()) > 1_000_000:
+                        break
+                time.sleep(0.02)
+            process.send_signal(signal.SIGKILL)
+        assert not (tmp_path / "root/h/l.bin").exists()
+        server.pages[path], before = whole, len(server.asked)
+        status, _, err = download(data, "h", "--endpoint", server.url)
+        assert status == 0, err
+        asked = [words for place, words in server.asked[before:] if words and place == path]
+        ranges = [words.removeprefix("bytes=").split("-") for words in asked]
+        assert 0 < sum(int(end) - int(start) + 1 for start, end in ranges) < len(LARGE) - 1_000_000
+    assert (tmp_path / "root/h/l.bin").read_bytes() == LARGE
+    assert (tmp_path / "root/h/small.json").read_bytes() == b"{}"
+    assert download(data, "h", "--verify")[0] == 0
 
 
 # --- convert --source
