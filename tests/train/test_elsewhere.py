@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForImageTextToText
 
+import sphinx_model.auto  # noqa: F401 (registers the classes)
+
 SCRIPTS = Path(__file__).parents[2] / "recipes" / "elsewhere"
 
 
@@ -20,7 +22,7 @@ def test_both_scripts_are_tried():
 def test_another_trainer_learns_from_our_packs(make_dataset, model_dir, tmp_path, name):
     pytest.importorskip("trl")
     made = subprocess.run(
-        [sys.executable, str(SCRIPTS / f"{name}.py"), model_dir, make_dataset("a", 60, 20), str(tmp_path / "out"), "12"],
+        [sys.executable, SCRIPTS / f"{name}.py", model_dir, make_dataset("a", 60, 20), tmp_path / "out", "12"],
         check=False, capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr[-2000:]
