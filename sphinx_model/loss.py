@@ -34,7 +34,7 @@ def token_losses(hidden: torch.Tensor, head: torch.Tensor, places: torch.Tensor,
     if states.dtype == torch.float32 and not torch.is_autocast_enabled(states.device.type):
         return F.cross_entropy(states @ head.T, targets, reduction="none")
     if hasattr(F, "linear_cross_entropy") and len(targets):
-        # its own reductions are rounded to bfloat16; the single losses are exact
+        # its own sums are rounded to bfloat16, as each of these values is; added up in float32 that evens out
         return F.linear_cross_entropy(states, head, targets, reduction="none").float()
     chunks = zip(states.split(_CHUNK), targets.split(_CHUNK), strict=True)  # torch 2.11
     return torch.cat([checkpoint(_chunk_losses, part, head, wanted, use_reentrant=False) for part, wanted in chunks])

@@ -85,8 +85,11 @@ def _on_cpu(
 
 
 def suits(text_config: Any, device: torch.device) -> bool:
-    """Whether a language model's attention is plain causal attention, without windows or soft caps."""
-    plain = not any(getattr(text_config, name, None) for name in ("sliding_window", "attn_logit_softcapping"))
+    """Whether a language model's attention is plain causal attention, without windows, soft caps, dropout on a GPU."""
+    odd = ["sliding_window", "attn_logit_softcapping"]
+    if device.type != "cpu":
+        odd += ["attention_dropout", "attn_pdrop"]
+    plain = not any(getattr(text_config, name, None) for name in odd)
     return plain and (device.type == "cpu" or _varlen is not None)
 
 

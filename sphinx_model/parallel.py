@@ -42,8 +42,11 @@ def parallelise(objective: Objective, recipe: ParallelRecipe, world: World) -> N
             layer.compile()
         if encoders.frozen:
             _compile_frozen(encoders)
-    if encoders.frozen and world.device.type == "cuda":
-        encoders.to(world.device, torch.bfloat16)
+    if world.device.type == "cuda":
+        for body in encoders.bodies:  # views come channels last, and depthwise convolutions are faster so
+            body.to(memory_format=torch.channels_last)
+        if encoders.frozen:
+            encoders.to(world.device, torch.bfloat16)
     if world.size > 1 or world.device.type == "cuda":
         _shard(objective, layers, recipe, world)
     objective.to(world.device)

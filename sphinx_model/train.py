@@ -51,6 +51,7 @@ def train(recipe: "TrainRecipe") -> Path:
 
 
 def _train(recipe: "TrainRecipe", world: "World", out: Path) -> Path:
+    import torch
 
     from sphinx_data.dataset.reader import open_dataset
     from sphinx_data.dialects import dialect
@@ -120,6 +121,7 @@ def _train(recipe: "TrainRecipe", world: "World", out: Path) -> Path:
         ready = on_device(reading, world.device)
         while step < steps:
             lr = optim.scheduled(peak_lr, recipe.optim, step, steps)
+            torch.manual_seed((recipe.seed * 2**20 + step) * 2**16 + world.rank)  # dropout: no state to keep
             micro = _read(recipe, ready, world)
             totals = _totals(micro, terminated, world)
             sums = _update(objective, optimizer, micro, totals, lr, len(packs.groups), world)

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -241,6 +242,31 @@ def test_compiled_layers_train_like_plain_ones(make_dataset, write_recipe, sphin
     assert status == 0, said
     plain, compiled = (read_lines(tmp_path / name / "log.jsonl") for name in ("plain", "run"))
     assert [line["loss"] for line in compiled] == pytest.approx([line["loss"] for line in plain], rel=1e-4)
+
+
+def test_dropout_goes_on_as_if_it_had_not_stopped(
+    make_dataset, write_recipe, sphinx_train, make_model, processor, tmp_path
+):
+    text = make_model().config.text_config
+    text.attention_dropout = 0.2
+    place = tmp_path / "dropout"
+    make_model(text_config=text).save_pretrained(place)
+    processor.save_pretrained(place)
+    recipe = write_recipe(make_dataset("a", 30, 10), model=str(place), steps=5, checkpoint={"every": 3, "keep": 5})
+    whole = tmp_path / "whole"
+    assert sphinx_train(recipe, f"out={whole}")[0] == 0
+    assert sphinx_train(recipe)[0] == 0
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "00000005")
+    status, said = sphinx_train(recipe)
+    assert (status, "resumed at step 3 of 5" in said) == (0, True)
+    one, other = (load_file(folder / "hf" / "model.safetensors") for folder in (whole, tmp_path / "run"))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    text.attention_dropout = 0.0
+    make_model(text_config=text).save_pretrained(tmp_path / "kept")
+    processor.save_pretrained(tmp_path / "kept")
+    assert sphinx_train(recipe, f"model={tmp_path / 'kept'}", f"out={tmp_path / 'other'}")[0] == 0
+    dropped, all_kept = (read_lines(folder / "log.jsonl")[0]["loss"] for folder in (whole, tmp_path / "other"))
+    assert dropped != all_kept
 
 
 def test_two_processes_do_not_train_in_one_folder(make_dataset, write_recipe, sphinx_train, tmp_path):
