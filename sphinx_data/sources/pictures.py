@@ -92,6 +92,7 @@ def fetch(job: Job, tell: Callable[[str], None]) -> dict[str, int]:
     else:
         _processes(job, rate)
     rate.close()
+    storage.remove_temporaries(folder)  # of runs that were killed
     result: dict[str, int] = {}
     for number in range(-(-total // ROWS)):
         for reason, rows in (stored(folder, number) or {}).items():

@@ -4,7 +4,11 @@ import gzip
 import io
 import json
 import random
+import signal
+import subprocess
+import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -149,6 +153,26 @@ def test_shards_follow_the_list_whoever_fetches_them(tmp_path, data, monkeypatch
     shards = sorted((tmp_path / "root/list/pictures").glob("*.parquet"))
     rows = [row["url"] for shard in shards for row in pq.read_table(shard).to_pylist()]
     assert rows == [f"{server.url}{name}" for name in names]
+
+
+def test_killed_at_any_moment_every_row_is_there_in_the_end(tmp_path):
+    pages = {f"/{n}": Page(png((n, 1, 1)), slow=0.02) for n in range(150)}
+    with WebServer(pages) as server:
+        (tmp_path / "l.txt").write_text("".join(f"{server.url}{path}\n" for path in pages))
+        words = ["download", "--urls", str(tmp_path / "l.txt"), "--root", str(tmp_path / "root"), "--allow-private"]
+        step = [sys.executable, "-c", f"from sphinx_data.cli import group, run; run(group, {words!r}, 'x')"]
+        for enough in (5, 60):
+            asked = len(server.asked)
+            with subprocess.Popen(step, stdout=-3, stderr=-3) as process:
+                while len(server.asked) < asked + enough and process.poll() is None:
+                    time.sleep(0.01)
+                process.send_signal(signal.SIGKILL)
+        assert not list((tmp_path / "root").rglob("*.parquet"))
+        subprocess.run(step, check=True, capture_output=True)
+    rows = table_of(tmp_path, "l")
+    assert [row["url"].removeprefix(server.url) for row in rows] == list(pages)
+    assert {row["status"] for row in rows} == {"success"}
+    assert not list((tmp_path / "root").rglob(".tmp-*"))
 
 
 def test_another_list_does_not_mix_with_the_first(tmp_path, data, capsys):
