@@ -54,6 +54,7 @@ def load(place: Path, world: World) -> tuple[Any, Any]:
     config: Any = SphinxConfig.from_pretrained(place)
     with no_init_weights():
         model = SphinxForConditionalGeneration(config)
+    model.tie_weights()  # part of the initialisation that was left out
     model.freeze_encoders(config.freeze_encoders)
     return model, AutoProcessor.from_pretrained(place)
 

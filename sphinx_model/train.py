@@ -334,7 +334,9 @@ def command(recipe: str, overrides: tuple[str, ...], debug: bool) -> None:
     from sphinx_model.recipe import load
 
     logging.disable_progress_bar()
-    click.echo(train(load(recipe, overrides)))
+    made = train(load(recipe, overrides))
+    if os.environ.get("RANK", "0") == "0":
+        click.echo(made)
 
 
 def main() -> None:

@@ -130,6 +130,19 @@ def test_a_killed_rank_costs_what_was_not_saved(make_dataset, write_recipe, star
     assert all(torch.equal(value, other[1][name]) for name, value in one[1].items())
 
 
+@pytest.mark.heavy
+def test_groups_of_ranks_that_each_hold_the_model_train_what_one_process_does(
+    make_dataset, write_recipe, start_ranks, sphinx_train, tmp_path
+):
+    recipe = write_recipe(
+        make_dataset("a", 10, 60), steps=3, pack={"tokens": 256, "views": 15, "batch": 4}, checkpoint={"every": 2},
+    )  # fmt: skip
+    alone = tmp_path / "alone"
+    assert sphinx_train(recipe, f"out={alone}")[0] == 0
+    assert finished(start_ranks(4, recipe, "parallel.replicate=2", "parallel.recompute=full"))[0] == [0] * 4
+    close(numbers(alone), numbers(tmp_path / "run"))
+
+
 def test_ranks_that_cannot_share_a_batch_are_refused(make_dataset, write_recipe, start_ranks):
     recipe = write_recipe(make_dataset("a", 12, 4), pack={"tokens": 256, "views": 15, "batch": 3})
     statuses, said = finished(start_ranks(2, recipe))
@@ -137,11 +150,13 @@ def test_ranks_that_cannot_share_a_batch_are_refused(make_dataset, write_recipe,
     assert "pack.batch: 3 packs cannot be shared by 2 ranks with micro-batches of 1; give a multiple of 2" in said[0]
 
 
-def test_frozen_encoders_stay_whole_and_what_was_read_is_exported(
+def test_frozen_encoders_stay_whole_and_tied_embeddings_tied(
     make_dataset, write_recipe, make_model, processor, start_ranks, tmp_path
 ):
     place = tmp_path / "frozen"
-    make_model(freeze_encoders=True).save_pretrained(place)
+    text = make_model().config.text_config
+    text.tie_word_embeddings = True
+    make_model(freeze_encoders=True, text_config=text).save_pretrained(place)
     processor.save_pretrained(place)
     recipe = write_recipe(make_dataset("a", 12, 12), model=str(place), steps=2)
     assert finished(start_ranks(2, recipe))[0] == [0, 0]
@@ -152,4 +167,5 @@ def test_frozen_encoders_stay_whole_and_what_was_read_is_exported(
     assert not all(equal for name, equal in same.items() if ".encoders." not in name)
     stored = dcp.FileSystemReader(tmp_path / "run" / "checkpoints" / "00000002").read_metadata().state_dict_metadata
     assert not [name for name in stored if ".encoders." in name]
+    assert not [name for name in after if "lm_head" in name]
     json.loads((tmp_path / "run" / "hf" / "config.json").read_text())

@@ -167,6 +167,17 @@ def test_a_damaged_checkpoint_is_named(make_dataset, write_recipe, sphinx_train,
         assert "00000002: is damaged (" in said.splitlines()[-1]
 
 
+def test_sixteen_samples_are_learned_by_heart(make_dataset, write_recipe, sphinx_train, tmp_path):
+    recipe = write_recipe(
+        make_dataset("a", 8, 8), steps=None, epochs=120, pack={"tokens": 1024, "views": 40, "batch": 2},
+        optim={"lr": 1e-2, "warmup": 0.05}, checkpoint={"every": 1000}, log={"every": 50},
+    )  # fmt: skip
+    assert sphinx_train(recipe)[0] == 0
+    losses = [line["loss"] for line in read_lines(tmp_path / "run" / "log.jsonl")]
+    assert losses[0] > 4
+    assert max(losses[-3:]) < 0.05
+
+
 def test_the_last_batch_may_be_nearly_empty(make_dataset, write_recipe, sphinx_train, tmp_path):
     data = make_dataset("a", 12, 4)
     recipe = write_recipe(data, steps=None, epochs=1, pack={"tokens": 256, "views": 10, "batch": 5})
