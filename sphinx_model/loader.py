@@ -115,7 +115,7 @@ class PackDataset:
         self.tokens, self.bad = tokens, bad
         pad = processor.tokenizer.pad_token_id
         self._pad = processor.tokenizer.eos_token_id if pad is None else pad
-        self.groups, self._group = _groups(dataset)
+        self.groups, self.group = _groups(dataset)  # names of sources, and the number of each row's, [N]
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -134,7 +134,7 @@ class PackDataset:
             positions[start:stop] = np.arange(stop - start)
             if found is not None:
                 ids[start:stop], labels[start:stop] = encoded.input_ids, encoded.labels
-                groups[start:stop] = self._group[entry.row]
+                groups[start:stop] = self.group[entry.row]
                 shares[start:stop] = 1.0 / max(1, sum(label != IGNORE for label in encoded.labels))
                 pixels += found
             lengths.append(stop - start)
