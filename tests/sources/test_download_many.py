@@ -55,7 +55,8 @@ def test_no_host_gets_more_requests_than_are_allowed_and_a_slow_one_holds_none_u
                     many.add(f"{server.url}{path}", server is quick)
             while many.left:
                 order += [tag for tag, _ in many.wait(0.5)]
-        assert (slow.most, quick.most) == (2, 2)
+        assert slow.most == 2
+        assert quick.most <= 2
     assert sum(order[:42]) >= 30  # quick ones were done while the slow ones, given first, had their turns
 
 
