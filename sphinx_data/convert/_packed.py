@@ -70,7 +70,10 @@ def opened(path: str) -> Any:
 
         return pyarrow.CompressedInputStream(pyarrow.OSFile(str(place)), "zstd")
     if kind == "zip":
-        archive = zipfile.ZipFile(place)
+        try:
+            archive = zipfile.ZipFile(place)
+        except zipfile.BadZipFile:
+            raise InputError(f"{path}: is a damaged zip; get it again") from None
         files = [entry for entry in archive.infolist() if not entry.is_dir()]
         if len(files) != 1:
             raise InputError(f"{path}: holds {len(files)} files; unpack it and give its files or its folder")
