@@ -33,8 +33,9 @@ from transformers.utils import logging
 
 from sphinx_data import DatasetWriter, Sample, open_dataset
 from sphinx_data.sample import Image, ImagePart, Message, Origin, TextPart
-from sphinx_model import optim, parallel, start, train
-from sphinx_model.loader import batches, open_packs
+from sphinx_model import optim, parallel, start, stepping, train
+from sphinx_model.batching import batches
+from sphinx_model.loader import open_packs
 from sphinx_model.metrics import Totals
 from sphinx_model.objective import Objective
 from sphinx_model.recipe import OptimRecipe, PackRecipe, TrainRecipe
@@ -110,11 +111,11 @@ class Ours:
         return tokens, *spent
 
     def _update(self, ready) -> int:
-        micro = train._Micro(list(islice(ready, self.recipe.pack.batch // self.recipe.pack.micro_batch)), 0.0)
+        micro = stepping.Micro(list(islice(ready, self.recipe.pack.batch // self.recipe.pack.micro_batch)), 0.0)
         counts = [batch.counts for batch in micro.batches]
         totals = Totals(*[sum(getattr(c, name) for c in counts) for name in Totals._fields[:5]], 0.0, 0.0)
         lr = self.recipe.optim.lr
-        train._update(self.objective, self.optimizer, micro, totals, lr, len(self.packs.groups), self.world)
+        stepping.update(self.objective, self.optimizer, micro, totals, lr, len(self.packs.groups), self.world)
         return sum(count.supervised for count in counts)
 
 

@@ -15,8 +15,9 @@ from sphinx_data import DatasetWriter
 from sphinx_data.errors import InputError
 from sphinx_data.sample import Image, ImagePart, Message, TextPart
 from sphinx_model import packed_attention
+from sphinx_model.batching import collate, read_ahead
 from sphinx_model.encoding import Turn, TurnEncoder
-from sphinx_model.loader import BadSamples, collate, read_ahead
+from sphinx_model.loader import BadSamples
 from sphinx_model.loss import IGNORE, supervised, token_losses
 from sphinx_model.metrics import read_lines
 from sphinx_model.objective import Objective

@@ -24,7 +24,8 @@ from sphinx_data.errors import UsageError
 from sphinx_data.sample import Image, ImagePart, Message, TextPart
 from sphinx_model import lengths, memory, optim, packing
 from sphinx_model import recipe as recipes
-from sphinx_model.loader import BadSamples, PackDataset, batches
+from sphinx_model.batching import batches
+from sphinx_model.loader import BadSamples, PackDataset
 from sphinx_model.metrics import read_lines
 from sphinx_model.packing import Entry
 from sphinx_model.rendering import encode, part

@@ -3,7 +3,6 @@
 import random
 import shutil
 import signal
-import threading
 import time
 from itertools import pairwise
 
@@ -14,9 +13,9 @@ import torch.distributed.checkpoint as dcp
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from sphinx_model import optim, train
+from sphinx_model import optim, stepping
 from sphinx_model import recipe as recipes
-from sphinx_model.loader import collate
+from sphinx_model.batching import collate
 from sphinx_model.metrics import read_lines
 from sphinx_model.objective import Objective
 from sphinx_model.world import World
@@ -207,11 +206,11 @@ def update(model, batches, recipe=None, lr=1e-3):
     recipe = recipe or recipes.OptimRecipe(clip=None)
     objective = Objective(model.train())
     optimizer = optim.Optimizer(model, recipe, optim.factors(model, recipes.ModulesRecipe()))
-    micro = train._Micro(batches, 0.0)
+    micro = stepping.Micro(batches, 0.0)
     here = World(0, 1, torch.device("cpu"), 60)
-    totals = train._totals(micro, threading.Event(), here)
+    totals = stepping.totals_of(micro, False, here)
     groups = 1 + max(int(batch.groups.max()) for batch in batches)
-    sums = train._update(objective, optimizer, micro, totals, lr, groups, here)
+    sums = stepping.update(objective, optimizer, micro, totals, lr, groups, here)
     return sums[0].item(), sums[-2].item(), sums[-1].item(), sums[1 : 1 + groups] / sums[1 + groups : 1 + 2 * groups]
 
 
