@@ -75,6 +75,8 @@ def _train(recipe: "TrainRecipe", world: "World", out: Path) -> Path:
 
     # steps
     page = report.Page(out, recipe, packs, data.held, steps, data.packs_in_all)
+    if world.first and step < steps:
+        page.renew(step)  # what the run will be fed can be looked at before it is
     metrics = Metrics(out, recipe.log, steps, step, packs.groups, model.cost, world)
     reading = batches(packs, recipe, world, step * recipe.pack.batch, data.packs_in_all)
     objective.train()
