@@ -13,6 +13,7 @@ from sphinx_data.errors import InputError, UsageError
 from sphinx_model.configuration_sphinx import SphinxConfig
 from sphinx_model.info import meta_model
 from sphinx_model.loading import first_line
+from sphinx_model.presets import PRESETS, configuration
 from sphinx_model.recipe import TrainRecipe
 from sphinx_model.world import World
 
@@ -63,8 +64,16 @@ def _activations(recipe: TrainRecipe, text: Any, size: int) -> int:
     return int(positions * layers * kept[recipe.parallel.recompute] * size + logits)
 
 
-def meta(place: Path) -> Any:
-    """The model of a directory without storage. Raises InputError where its configuration is none of ours."""
+def meta(name: str) -> Any:
+    """The model of a preset or directory without storage.
+
+    Raises UsageError where `name` is neither, InputError where a configuration is none of ours.
+    """
+    if name in PRESETS:
+        return meta_model(configuration(PRESETS[name]))
+    place = Path(name)
+    if not place.is_dir():
+        raise UsageError(f"model: {name!r} is neither a preset ({', '.join(PRESETS)}) nor a directory")
     try:
         config: Any = AutoConfig.from_pretrained(place)
     except Exception as error:  # configurations raise what they like

@@ -4,6 +4,7 @@ import json
 import resource
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -165,13 +166,18 @@ class Metrics:
         print(text.ljust(100), end=end, file=sys.stderr, flush=True)
 
 
+def check_writers(recipe: LogRecipe) -> None:
+    """Raises UsageError where what the recipe wants to write to is not installed."""
+    for name, wanted in (("tensorboard", recipe.tensorboard), ("wandb", recipe.wandb is not None)):
+        if wanted and find_spec(name) is None:
+            raise UsageError(f"log.{name}: {name} is not installed: pip install {name}")
+
+
 def _writers(out: Path, recipe: LogRecipe) -> Any:
-    """Functions that take a line of the log. Raises UsageError where what they need is not installed."""
+    """Functions that take a line of the log."""
     if recipe.tensorboard:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise UsageError("log.tensorboard: tensorboard is not installed: pip install tensorboard") from None
+        from torch.utils.tensorboard import SummaryWriter
+
         board = SummaryWriter(str(out / "tensorboard"))
 
         def to_board(line: dict[str, Any]) -> None:
@@ -180,10 +186,8 @@ def _writers(out: Path, recipe: LogRecipe) -> Any:
 
         yield to_board
     if recipe.wandb is not None:
-        try:
-            import wandb
-        except ImportError:
-            raise UsageError("log.wandb: wandb is not installed: pip install wandb") from None
+        import wandb
+
         run = wandb.init(project=recipe.wandb, name=out.name, dir=str(out), id=out.name, resume="allow")
         yield lambda line: run.log(dict(_scalars(line)), step=line["step"])
 

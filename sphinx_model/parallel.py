@@ -11,7 +11,6 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
-from sphinx_data.errors import UsageError
 from sphinx_model import packed_attention
 from sphinx_model.objective import Objective
 from sphinx_model.recipe import ParallelRecipe
@@ -24,7 +23,7 @@ def parallelise(objective: Objective, recipe: ParallelRecipe, world: World) -> N
     """Prepare a model, which lies on the CPU, for its device in place; frozen encoders stay whole on every rank.
 
     On GPUs the frozen encoders are bfloat16, and sharding computes in bfloat16 from float32 parameters, also for a
-    single one. Raises UsageError where ranks cannot be cut into `replicate` groups.
+    single one.
     """
     model: Any = objective.model
     language = model.model.language_model
@@ -65,11 +64,6 @@ def blocks(body: nn.Module) -> Iterator[nn.Module]:
 
 def _shard(objective: Objective, layers: list[nn.Module], recipe: ParallelRecipe, world: World) -> None:
     """FSDP2: every layer a unit, the rest (embeddings, connector, head) the root's; experts a unit of their own."""
-    if world.size % recipe.replicate:
-        raise UsageError(
-            f"parallel.replicate: {world.size} ranks cannot be cut into {recipe.replicate} equal groups; "
-            "give a divisor of their number"
-        )
     device = world.device.type
     mesh = init_device_mesh(
         device, (recipe.replicate, world.size // recipe.replicate), mesh_dim_names=("replicate", "shard")

@@ -28,12 +28,12 @@ class Start(NamedTuple):
 
     @classmethod
     def of(cls, recipe: TrainRecipe, out: Path, world: World) -> "Start":
-        """Raises UsageError where it cannot fit into memory, before weights are read."""
+        """Raises UsageError where it cannot fit into memory, before weights are made or read."""
         dataset = open_dataset(recipe.data, recipe.roots)
-        place = world.once(lambda: start.directory(recipe.model, dataset, recipe.seed, out))
-        blank = memory.meta(place)
+        blank = memory.meta(recipe.model)
         optim.freeze(blank, recipe.modules)
         memory.check(recipe, blank, world)
+        place = world.once(lambda: start.directory(recipe.model, dataset, recipe.seed, out))
         model, processor = start.load(place, world)
         processor.dialect = recipe.dialect
         return cls(dataset, model, processor, blank)

@@ -1,6 +1,6 @@
 """The training recipe: a YAML file with dotted overrides, checked on loading (docs/contracts.md, section 5)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
@@ -144,7 +144,8 @@ def load(place: str, overrides: tuple[str, ...] = ()) -> TrainRecipe:
         recipe = msgspec.convert(raw, TrainRecipe, strict=False)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at ")
-        raise UsageError(f"{place}: {_where(raw, path.strip('`'))}{message}") from None
+        path = path.strip("`").removeprefix("$").removeprefix(".")
+        raise UsageError(f"{place}: {_where(raw, path)}{message}{_choices(path)}") from None
     if (recipe.steps is None) == (recipe.epochs is None):
         raise UsageError(f"{place}: give steps or epochs, one of them (steps={recipe.steps}, epochs={recipe.epochs})")
     if recipe.lora is not None and recipe.modules.language_model == 0:
@@ -158,13 +159,22 @@ def load(place: str, overrides: tuple[str, ...] = ()) -> TrainRecipe:
 
 
 def _where(raw: Any, path: str) -> str:
-    """``optim.lr: got -1; `` for the place ``$.optim.lr`` of a wrong value."""
-    keys = path.removeprefix("$").removeprefix(".")
+    """``optim.lr: got -1; `` for the place of a wrong value."""
     value = raw
-    for key in keys.split("."):
+    for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
     shown = "" if value is None or isinstance(value, dict | list) else f"got {value!r}; "
-    return f"{keys}: {shown}" if keys else ""
+    return f"{path}: {shown}" if path else ""
+
+
+def _choices(path: str) -> str:
+    """`` (one of drop, split)`` for a key that takes words only; nothing for others."""
+    kind: Any = TrainRecipe
+    for key in path.split("."):
+        kind = get_type_hints(kind).get(key) if isinstance(kind, type) else None
+    words = [word for part in (kind, *get_args(kind)) if get_origin(part) is Literal for word in get_args(part)]
+    number = " or a number" if get_args(kind) and get_origin(kind) is not Literal else ""
+    return f" (one of {', '.join(words)}{number})" if words else ""
 
 
 def _put(raw: dict[str, Any], key: str, value: Any, override: str) -> None:

@@ -12,7 +12,6 @@ from transformers import AutoProcessor
 from transformers.initialization import no_init_weights
 
 from sphinx_data.dataset.reader import Dataset
-from sphinx_data.errors import UsageError
 from sphinx_data.sample import RegionPart, TextPart
 from sphinx_model import loading, lora
 from sphinx_model.checkpoint import whole_folder
@@ -29,7 +28,7 @@ _TEXTS = 20_000  # samples that a small tokenizer learns from
 def directory(name: str, dataset: Dataset, seed: int, out: Path) -> Path:
     """Where the model of that name lies: a directory, or a preset that is built once for its data and seed.
 
-    A preset is kept in ``OUT/init-...`` for the next start. Raises UsageError where `name` is neither.
+    A preset is kept in ``OUT/init-...`` for the next start.
     """
     place = Path(name)
     if name in PRESETS:
@@ -38,8 +37,6 @@ def directory(name: str, dataset: Dataset, seed: int, out: Path) -> Path:
             model, processor, origins = starting_point(PRESETS[name], _texts(dataset), seed)
             print(f"{name}: " + ", ".join(f"{part}: {origin}" for part, origin in origins.items()), file=sys.stderr)
             export(model, processor, place)
-    if not place.is_dir():
-        raise UsageError(f"model: {name!r} is neither a preset ({', '.join(PRESETS)}) nor a directory")
     return place
 
 

@@ -48,10 +48,11 @@ def _train(recipe: "TrainRecipe", world: "World", out: Path) -> Path:
     from sphinx_model import evaluate, optim, parallel, preparing, report, stepping
     from sphinx_model.batching import batches, on_device
     from sphinx_model.checkpoint import Checkpoints
-    from sphinx_model.metrics import Metrics
+    from sphinx_model.metrics import Metrics, check_writers
 
     # what is trained, on what, and from where
     _refuse_ranks(recipe, world)
+    check_writers(recipe.log)
     start = preparing.Start.of(recipe, out, world)
     data = preparing.Data.of(recipe, start, out, world)
     steps = math.ceil(data.packs_in_all / recipe.pack.batch)
@@ -126,6 +127,12 @@ def _refuse_ranks(recipe: "TrainRecipe", world: "World") -> None:
         raise UsageError(
             f"pack.batch: {recipe.pack.batch} packs cannot be shared by {world.size} ranks with micro-batches of "
             f"{recipe.pack.micro_batch}; give a multiple of {recipe.pack.micro_batch * world.size}"
+        )
+
+    if world.size % recipe.parallel.replicate:
+        raise UsageError(
+            f"parallel.replicate: {world.size} ranks cannot be cut into {recipe.parallel.replicate} equal groups; "
+            "give a divisor of their number"
         )
 
 

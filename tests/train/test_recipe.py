@@ -25,6 +25,13 @@ from sphinx_model import recipe as recipes
         ({}, ["epochs=1", "steps=2"], 2, "give steps or epochs, one of them (steps=2, epochs=1.0)"),
         ({"steps": None}, [], 2, "give steps or epochs, one of them (steps=None, epochs=None)"),
         ({}, ["pack.micro_batch=3"], 2, "pack.batch: 2 packs cannot be cut into micro-batches of 3"),
+        ({}, ["pack.too_long=cut"], 2, "pack.too_long: got 'cut'; Invalid enum value 'cut' (one of drop, split)"),
+        ({}, ["optim.lr=fast"], 2, "optim.lr: got 'fast'; Invalid enum value 'fast' (one of mm1 or a number)"),
+        ({}, ["log.wandb=mine"], 2, "log.wandb: wandb is not installed: pip install wandb"),
+        ({}, ["parallel.replicate=2"], 2, "parallel.replicate: 1 ranks cannot be cut into 2 equal groups; give a"),
+        ({}, ["model=sphinx-x-plus"], 2, "gradients and moments of sphinx-x-plus take "),
+        ({}, ["modules={encoders: 0, connector: 0, language_model: 0}"], 2, "modules: every factor is 0, so nothing"),
+        ({}, ["lora={targets: [nix]}"], 2, "lora.targets: Target modules {'nix'} not found in the base model"),
         ({}, ["model=nix"], 2, "model: 'nix' is neither a preset (sphinx, "),
         ({}, ["model={tmp}"], 3, "holds no model that can be read"),
         ({}, ["data={tmp}/nix"], 3, "nix"),
@@ -41,7 +48,7 @@ def test_a_mistake_is_one_line_with_its_status(
     recipe = write_recipe(make_dataset("a", 12, 4), **changes)
     if status == 0:
         overrides = [*overrides, "steps=1"]
-    found, said = sphinx_train(recipe, *(item.format(tmp=tmp_path) for item in overrides))
+    found, said = sphinx_train(recipe, *(item.replace("{tmp}", str(tmp_path)) for item in overrides))
     assert found == status, said
     assert message in said
     assert "Traceback" not in said
