@@ -65,7 +65,7 @@ _UNREADABLE = re.compile(
     r"|[\xa8\xb4\xb8\u02c6\u02c7\u02d8-\u02dd](?=[^\W\d_])|(?<=[^\W\d_])[\xa8\xb4\xb8\u02c6\u02c7\u02d8-\u02dd]"
 )
 _SIGN = chr(SYMBOL)
-_SKIM = 4  # rows; strokes are higher
+_SKIMMED = 6  # rows of a line that are looked at first
 _COLOUR = 0x00FFFFFF  # of four bytes, blue first, without the last
 _ROW = 64  # pixels; more than a line is moved to look bold
 _WIDEST_GAP = 2.5  # em; lines are parted at gaps of 2 em, and side bearings add to that
@@ -219,19 +219,44 @@ def _seen(
     height, width = pixels.shape[:2]
     boxes = np.array([line.box for line in lines]).astype(np.int64) + np.array([0, -1, 1, 2])
     places = np.clip(boxes, 0, (width, height, width, height)).tolist()
-    rows = pixels.reshape(height, 4 * width)
-    for place in np.flatnonzero(shown).tolist():
+    gaps = [bytes(int(_WIDEST_GAP * line.em) + 1) for line in lines]
+    left = np.flatnonzero(shown).tolist()
+    for place in _not_skimmed(lines, places, gaps, left, pixels, least):
         x0, y0, x1, y1 = places[place]
-        line = lines[place]
-        crop, along_y = (pixels[y0:y1, x0:x1], 1) if line.vertical else (rows[y0:y1, 4 * x0 : 4 * x1], 0)
-        gap = bytes(int(_WIDEST_GAP * line.em) + 1)
-        # some of its rows show the ink already, in nearly all lines
-        if not line.vertical and gap not in (inked := _inked(crop[::_SKIM], 0, least)) and b"\1" in inked:
-            continue
-        inked = _inked(crop, along_y, least)
-        partly[place] = b"\1" in inked and gap in inked
-        seen[place] = b"\1" in inked and gap not in inked
+        inked = _inked(pixels[y0:y1, x0:x1], int(lines[place].vertical), least)
+        partly[place] = b"\1" in inked and gaps[place] in inked
+        seen[place] = b"\1" in inked and gaps[place] not in inked
     return seen, partly
+
+
+def _not_skimmed(
+    lines: Sequence[Line],
+    places: Sequence[list[int]],
+    gaps: Sequence[bytes],
+    wanted: Sequence[int],
+    pixels: NDArray[np.uint8],
+    least: int,
+) -> list[int]:
+    """Which lines do not show their ink in a few of their rows, as nearly all do; all are looked at in one go."""
+    height, width = pixels.shape[:2]
+    rows = pixels.reshape(height, 4 * width)
+    skimmed, crops = [], []
+    for place in wanted:
+        x0, y0, x1, y1 = places[place]
+        step = (y1 - y0) // _SKIMMED
+        if step and x1 > x0 and not lines[place].vertical:
+            skimmed.append(place)
+            crops.append(rows[y0 : y0 + step * _SKIMMED : step, 4 * x0 : 4 * x1])
+    if not skimmed:
+        return list(wanted)
+    inked = _inked(np.concatenate(crops, axis=1), 0, least)
+    good, end = set(), 0
+    for place, crop in zip(skimmed, crops, strict=True):
+        start, end = end, end + crop.shape[1] // 4
+        own = inked[start:end]
+        if gaps[place] not in own and b"\1" in own:
+            good.add(place)
+    return [place for place in wanted if place not in good]
 
 
 def _inked(crop: NDArray[np.uint8], across: int, least: int) -> bytes:

@@ -4,7 +4,12 @@ import ctypes
 import functools
 import importlib
 import importlib.util
+from collections import deque
+from itertools import repeat
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sphinx_data.errors import UsageError
 
@@ -32,3 +37,34 @@ def address_call(name: str, arguments: int, result: Any = ctypes.c_uint, more: t
     pointer = ctypes.cast(getattr(raw(), name), ctypes.c_void_p).value or 0
     kinds = [ctypes.c_void_p, *more, *([ctypes.c_int] if arguments >= 0 else []), *[ctypes.c_void_p] * arguments]
     return ctypes.CFUNCTYPE(result, *kinds)(pointer)
+
+
+_AT_ONCE = 4096  # characters whose arguments are kept
+
+
+def character_boxes(text: int | None, count: int) -> NDArray[np.float64]:
+    """[N, 4] left, right, bottom, top of the ink of the first `count` characters; zeros where PDFium tells none.
+
+    `text` is the address of a text page. Most of a call through ctypes is making its arguments, so they are made once.
+    """
+    call, numbers, places, np.ctypeslib.as_array(buffer).reshape(-1, 4) = _box_arguments()
+    page = ctypes.c_void_p.from_param(text)
+    found = np.zeros((count, 4))
+    for start in range(0, count, _AT_ONCE):
+        end = min(count, start + _AT_ONCE)
+        own = numbers if start == 0 else [ctypes.c_int.from_param(index) for index in range(start, end)]
+        room[: end - start] = 0
+        deque(map(call, repeat(page, end - start), own, *places), maxlen=0)
+        found[start:end] = room[: end - start]
+    return found
+
+
+@functools.cache
+def _box_arguments() -> tuple[Any, list[Any], list[list[Any]], NDArray[np.float64]]:
+    """FPDFText_GetCharBox, indices from 0 on, four lists of addresses in a buffer, and that buffer."""
+    pointer = ctypes.cast(raw().FPDFText_GetCharBox, ctypes.c_void_p).value or 0
+    buffer = (ctypes.c_double * (4 * _AT_ONCE))()
+    numbers = [ctypes.c_int.from_param(index) for index in range(_AT_ONCE)]
+    places = [[ctypes.byref(buffer, 8 * (4 * index + side)) for index in range(_AT_ONCE)] for side in range(4)]
+    # without argument types they go through as they are; the call is too short to give up the interpreter's lock for
+    return ctypes.PYFUNCTYPE(None)(pointer), numbers, places, np.ctypeslib.as_array(buffer).reshape(-1, 4)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sphinx_data.ocr import objects, outline
-from sphinx_data.ocr.native import address_call, raw
+from sphinx_data.ocr.native import address_call, character_boxes, raw
 from sphinx_data.ocr.symbols import drawn_by
 
 NAMELESS = 0xFFFD  # U+FFFD stands for every glyph whose meaning the document does not tell
@@ -177,12 +177,8 @@ class Page:
     def characters(self) -> Characters:
         """Codes and boxes of the whole text layer; the loop runs in C as far as ctypes allows."""
         count = self.count()
-        text = self._text_address
         codes = self._codes(count)
-        corners = np.zeros((count, 4))  # left, right, bottom, top as doubles, as FPDFText_GetCharBox orders them
-        start = corners.ctypes.data
-        columns = (range(start + 8 * k, start + 8 * k + 32 * count, 32) for k in range(4))
-        deque(map(address_call("FPDFText_GetCharBox", 4), repeat(text, count), range(count), *columns), maxlen=0)
+        corners = character_boxes(self._text_address, count)
         codes[self._misnamed(codes)] = SYMBOL
         return Characters(codes, self._to_pixels(corners[:, [0, 2, 1, 3]]))
 
