@@ -47,7 +47,7 @@ def character_boxes(text: int | None, count: int) -> NDArray[np.float64]:
 
     `text` is the address of a text page. Most of a call through ctypes is making its arguments, so they are made once.
     """
-    call, numbers, places, np.ctypeslib.as_array(buffer).reshape(-1, 4) = _box_arguments()
+    call, numbers, places, room = _box_arguments()
     page = ctypes.c_void_p.from_param(text)
     found = np.zeros((count, 4))
     for start in range(0, count, _AT_ONCE):
