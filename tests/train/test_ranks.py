@@ -136,6 +136,7 @@ def test_groups_of_ranks_that_each_hold_the_model_train_what_one_process_does(
 ):
     recipe = write_recipe(
         make_dataset("a", 10, 60), steps=3, pack={"tokens": 256, "views": 15, "batch": 4}, checkpoint={"every": 2},
+        optim={"lr": 1e-3, "states": "bfloat16"},
     )  # fmt: skip
     alone = tmp_path / "alone"
     assert sphinx_train(recipe, f"out={alone}")[0] == 0
