@@ -2,15 +2,16 @@
 
 Input, in any order: ``train-annotations-bbox.csv`` (or ``oidv6-train-...``, ``validation-...``), the class descriptions
 (``class-descriptions-boxable.csv``), and perhaps ``...-annotations-human-imagelabels*.csv``; or a folder of them.
-Pictures are ``<ImageID>.jpg`` below the folder of pictures, perhaps in ``train/``, ``validation/``, ``test/`` or
-``data/``. A picture with boxes becomes "Detect all cats and dogs in the image." -> "There is a cat [...] and two dogs
-[...; ...] in the image." (only classes that were verified are annotated, so never "all objects"); one of a labels file,
-"Classify the image." -> "This is a dog.", with all its confirmed labels where it has several. Groups (IsGroupOf) are
-dropped unless ``--set crowd=keep``, depictions with ``--set depictions=drop``. ``...-annotations-object-
-segmentation.csv`` gives objects their masks, PNGs below the folder of pictures, perhaps in ``masks/`` or in folders
-named as the archives (``train-masks-0``); a mask that matches no box is an object of its own, and an object whose mask
-cannot be read keeps its box. Relations are not read. No published file was at hand for the tests: they write the
-published layout. Annotations CC-BY-4.0, pictures listed as CC-BY-2.0:
+Pictures are ``<ImageID>.jpg`` below the folder of pictures, perhaps in ``train/``, ``validation/``, ``test/``,
+``data/`` or, as the archives ``train_x.tar.gz`` unpack, in ``train_x/``, x being the first character of the id. A
+picture with boxes becomes "Detect all cats and dogs in the image." -> "There is a cat [...] and two dogs [...; ...] in
+the image." (only classes that were verified are annotated, so never "all objects"); one of a labels file, "Classify the
+image." -> "This is a dog.", with all its confirmed labels where it has several. Groups (IsGroupOf) are dropped unless
+``--set crowd=keep``, depictions with ``--set depictions=drop``. ``...-annotations-object-segmentation.csv`` gives
+objects their masks, PNGs below the folder of pictures, perhaps in ``masks/`` or in folders named as the archives
+(``train-masks-0``); a mask that matches no box is an object of its own, and an object whose mask cannot be read keeps
+its box. Relations are not read. No published file was at hand for the tests: they write the published layout.
+Annotations CC-BY-4.0, pictures listed as CC-BY-2.0:
 https://storage.googleapis.com/openimages/web/factsfigures_v7.html
 """
 
@@ -142,7 +143,7 @@ class _Maker:
     def _record(self, name: str, image: str) -> Record:
         return Record(
             input=name, record=image, id=self._unique(image), license=IMAGE_LICENSE, annotated=LICENSE,
-            media=find_media(self._root, *(f"{folder}{image}.jpg" for folder in _FOLDERS)),
+            media=find_media(self._root, *(f"{folder}{image}.jpg" for folder in (*_FOLDERS, f"train_{image[:1]}/"))),
         )  # fmt: skip
 
 

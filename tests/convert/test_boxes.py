@@ -560,6 +560,15 @@ def openimages(tmp_path, *rows: str) -> Path:
     return tmp_path
 
 
+def test_pictures_lie_where_the_published_archives_unpack(run, photo, tmp_path):
+    for name in ("train_a/a1.jpg", "validation/b1.jpg"):
+        photo(name)
+    rows = [f"{image},xclick,/m/3,1,0.1,0.5,0.5,1.0,0,0,0,0,0" for image in ("a1", "b1", "c1")]
+    found = run("openimages", openimages(tmp_path, *rows))
+    assert len(found.samples) == 2
+    assert found.rules() == [("image", "image-missing")]
+
+
 def test_boxes_are_shares_and_groups_are_dropped(run, photo, tmp_path):
     photo("train/a.jpg")
     rows = [
