@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import nn
 
 from sphinx_data.errors import UsageError
 from sphinx_model.recipe import LoraRecipe
@@ -10,10 +11,10 @@ from sphinx_model.recipe import LoraRecipe
 _ADAPTER = "default"
 
 
-def add(model: Any, recipe: LoraRecipe) -> None:
+def add(model: Any, recipe: LoraRecipe, seed: int) -> None:
     """Give the linear layers of the language model adapters, in place, and freeze its own weights.
 
-    Raises UsageError where `peft` is missing or no layer has such a name.
+    Equal seeds give equal adapters. Experts, which are no linear layers, get none. Raises UsageError where `peft` is missing or no layer has such a name.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -22,12 +23,11 @@ def add(model: Any, recipe: LoraRecipe) -> None:
     language = model.model.language_model
     model.lm_head.requires_grad_(False)
     language.requires_grad_(False)
-    config = LoraConfig(
-        r=recipe.rank,
-        lora_alpha=recipe.alpha,
-        lora_dropout=0.0,
-        target_modules="all-linear" if recipe.targets is None else list(recipe.targets),
-    )
+    # "all-linear" of peft takes in experts too, as parameters, which cannot be sharded
+    linear = {name.rpartition(".")[2] for name, module in language.named_modules() if isinstance(module, nn.Linear)}
+    targets = sorted(linear) if recipe.targets is None else list(recipe.targets)
+    config = LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=0.0, target_modules=targets)
+    torch.manual_seed(seed)
     try:
         inject_adapter_in_model(config, language, _ADAPTER)
     except ValueError as error:

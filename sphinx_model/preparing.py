@@ -82,7 +82,7 @@ class Model(NamedTuple):
         optim.freeze(model, recipe.modules)
         lr = optim.learning_rate(recipe.optim, model)
         if recipe.lora is not None:
-            lora.add(model, recipe.lora)
+            lora.add(model, recipe.lora, recipe.seed)
         weights, factors = start.Weights(model, world), optim.factors(model, recipe.modules)
         parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         objective = Objective(model)

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.distributed.checkpoint as dcp
 from safetensors.torch import load_file
+from transformers import MixtralConfig
 
 from sphinx_model.metrics import read_lines
 
@@ -141,6 +142,29 @@ def test_groups_of_ranks_that_each_hold_the_model_train_what_one_process_does(
     alone = tmp_path / "alone"
     assert sphinx_train(recipe, f"out={alone}")[0] == 0
     assert finished(start_ranks(4, recipe, "parallel.replicate=2", "parallel.recompute=full"))[0] == [0] * 4
+    close(numbers(alone), numbers(tmp_path / "run"))
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("lora", [None, {"rank": 4}], ids=["whole", "adapters"])
+def test_sharded_experts_train_what_one_process_does(
+    make_dataset, write_recipe, start_ranks, sphinx_train, make_model, processor, tmp_path, lora
+):
+    text = MixtralConfig(
+        vocab_size=512, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2, max_position_embeddings=2048,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2, output_router_logits=True, router_aux_loss_coef=0.1,
+    )  # fmt: skip
+    place = tmp_path / "moe"
+    make_model(text_config=text).save_pretrained(place)
+    processor.save_pretrained(place)
+    recipe = write_recipe(
+        make_dataset("a", 10, 60), model=str(place), steps=3, pack={"tokens": 256, "views": 15, "batch": 4}, lora=lora,
+    )  # fmt: skip
+    alone = tmp_path / "alone"
+    assert sphinx_train(recipe, f"out={alone}")[0] == 0
+    statuses, said = finished(start_ranks(2, recipe))
+    assert statuses == [0, 0], said
     close(numbers(alone), numbers(tmp_path / "run"))
 
 
