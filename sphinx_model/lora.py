@@ -14,7 +14,8 @@ _ADAPTER = "default"
 def add(model: Any, recipe: LoraRecipe, seed: int) -> None:
     """Give the linear layers of the language model adapters, in place, and freeze its own weights.
 
-    Equal seeds give equal adapters. Experts, which are no linear layers, get none. Raises UsageError where `peft` is missing or no layer has such a name.
+    Equal seeds give equal adapters. Experts, which are no linear layers, get none. Raises UsageError where `peft` is
+    missing or no layer has such a name.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model

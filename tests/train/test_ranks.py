@@ -183,8 +183,19 @@ def test_frozen_encoders_stay_whole_and_tied_embeddings_tied(
     text.tie_word_embeddings = True
     make_model(freeze_encoders=True, text_config=text).save_pretrained(place)
     processor.save_pretrained(place)
-    recipe = write_recipe(make_dataset("a", 12, 12), model=str(place), steps=2)
-    assert finished(start_ranks(2, recipe))[0] == [0, 0]
+    recipe = write_recipe(
+        make_dataset("a", 12, 12), model=str(place), steps=2, holdout=make_dataset("held", 8, 2),
+        evaluate={"every": 1, "samples": 6, "answers": 2}, checkpoint={"every": 1, "export_every": 1},
+    )  # fmt: skip
+    statuses, said = finished(start_ranks(2, recipe))
+    assert statuses == [0, 0], said
+    looks = sorted((tmp_path / "run" / "evaluations").iterdir())
+    assert [look.stem for look in looks] == ["00000001", "00000002"]
+    assert all(json.loads(look.read_text())["answers"] for look in looks)
+    assert (
+        load_file(tmp_path / "run" / "hf-1" / "model.safetensors").keys()
+        == load_file(place / "model.safetensors").keys()
+    )
     before, after = (load_file(folder / "model.safetensors") for folder in (place, tmp_path / "run" / "hf"))
     assert before.keys() == after.keys()
     same = {name: torch.equal(value, after[name]) for name, value in before.items()}
