@@ -134,27 +134,32 @@ def _read(place: str, fingerprint: str) -> Plan:
 
 
 def _sized(
-    columns: dict[str, NDArray[np.int64]], rules: NDArray[np.str_], split: Split | None
+    columns: dict[str, NDArray[np.int64]], codes: NDArray[np.int8], split: Split | None
 ) -> tuple[NDArray[np.int64], dict[str, int], pa.Table]:
     """Entries as (row, first, last, tokens, views) in the order of the mix, [E, 5]; counts and rows of the others."""
-    kept = np.flatnonzero(rules == "")
+    kept = np.flatnonzero(codes == 0)
     turns = columns["turns"][kept]
-    whole = np.stack([kept, np.zeros_like(turns), turns, columns["tokens"][kept], columns["views"][kept]], axis=1)
-    why = list(rules)
-    dropped: Counter[str] = Counter()
+    sized = np.stack([kept, np.zeros_like(turns), turns, columns["tokens"][kept], columns["views"][kept]], axis=1)
+    why = {row: RULES[codes[row] - 1] for row in np.flatnonzero(codes).tolist()}
     pieces: list[tuple[int, ...]] = []
-    for row in np.flatnonzero(np.isin(rules, TOO_LONG)).tolist() if split is not None else []:
+    turns_left_out = 0
+    for row in [row for row, rule in why.items() if rule in TOO_LONG] if split is not None else []:
         assert split is not None
         found, left_out = split(row)
         if found:
             pieces += [(row, *piece) for piece in found]
-            dropped[TOO_LONG_TURNS] += left_out
-            why[row] = TOO_LONG_TURNS if left_out else ""
-    dropped.update(rule for rule in why if rule not in ("", TOO_LONG_TURNS))
-    sized = np.concatenate([whole, np.array(pieces, dtype=np.int64).reshape(-1, 5)])
-    rows = [row for row, rule in enumerate(why) if rule]
-    table = pa.table([pa.array(rows, pa.int64()), pa.array([why[row] for row in rows], pa.string())], ["row", "rule"])
-    return sized[np.lexsort((sized[:, 1], sized[:, 0]))], dict(+dropped), table
+            turns_left_out += left_out
+            if left_out:
+                why[row] = TOO_LONG_TURNS
+            else:
+                del why[row]
+    dropped = Counter(rule for rule in why.values() if rule != TOO_LONG_TURNS)
+    dropped[TOO_LONG_TURNS] = turns_left_out
+    if pieces:
+        sized = np.concatenate([sized, np.array(pieces, dtype=np.int64)])
+        sized = sized[np.lexsort((sized[:, 1], sized[:, 0]))]
+    table = pa.table([pa.array(why, pa.int64()), pa.array(why.values(), pa.string())], ["row", "rule"])
+    return sized, dict(+dropped), table
 
 
 def _assigned(sized: NDArray[np.int64], rows: int, tokens: int, views: int, seed: int) -> tuple[NDArray[np.int64], int]:
@@ -170,8 +175,8 @@ def _assigned(sized: NDArray[np.int64], rows: int, tokens: int, views: int, seed
     return assigned, count
 
 
-def refusals(lengths: pa.Table, tokens: int, views: int) -> NDArray[np.str_]:
-    """Which of `RULES` keeps each sample out of packs of these budgets, "" where none does; [N]."""
+def refusals(lengths: pa.Table, tokens: int, views: int) -> NDArray[np.int8]:
+    """Which rule keeps each sample out of packs of these budgets, int8 [N]: 1 + its place in `RULES`, 0 for none."""
     columns = _integers(lengths)
     conditions = (
         columns["tokens"] == 0,
@@ -179,7 +184,7 @@ def refusals(lengths: pa.Table, tokens: int, views: int) -> NDArray[np.str_]:
         columns["tokens"] > tokens,
         columns["views"] > views,
     )
-    return np.select(conditions, RULES, "")
+    return np.select(conditions, range(1, len(RULES) + 1), 0).astype(np.int8)
 
 
 def assign(tokens: NDArray[np.int64], views: NDArray[np.int64], most_tokens: int, most_views: int) -> NDArray[np.int64]:

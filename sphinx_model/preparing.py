@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from sphinx_data.dataset.reader import Dataset, open_dataset
 from sphinx_data.dialects import dialect
 from sphinx_data.errors import UsageError
@@ -12,7 +14,7 @@ from sphinx_model import info, lengths, lora, memory, optim, packing, parallel, 
 from sphinx_model.loader import BadSamples, PackDataset
 from sphinx_model.metrics import Cost
 from sphinx_model.objective import Objective
-from sphinx_model.packing import Plan, refusals
+from sphinx_model.packing import RULES, Plan, refusals
 from sphinx_model.recipe import TrainRecipe
 from sphinx_model.splitting import Splitter
 from sphinx_model.world import World
@@ -101,17 +103,15 @@ def _cost(recipe: TrainRecipe, blank: Any) -> Cost:
 def _held_rows(recipe: TrainRecipe, measured: Any, first: bool) -> list[int]:
     """Rows of the held-out set that are asked about, spread evenly over those that could have been trained on.
 
-    The first rank says how many could not."""
-    rules = refusals(measured, recipe.pack.tokens, recipe.pack.views)
-    rows = [row for row, rule in enumerate(rules) if not rule]
-    if len(rows) < len(rules) and first:
-        print(
-            f"{recipe.holdout}: {len(rules) - len(rows)} samples left out of the evaluation: "
-            f"{', '.join(sorted({str(rule) for rule in rules if rule}))}",
-            file=sys.stderr,
-        )
+    The first rank says how many could not.
+    """
+    codes = refusals(measured, recipe.pack.tokens, recipe.pack.views)
+    rows = np.flatnonzero(codes == 0)
+    if len(rows) < len(codes) and first:
+        why = ", ".join(sorted({RULES[code - 1] for code in np.unique(codes) if code}))
+        print(f"{recipe.holdout}: {len(codes) - len(rows)} samples left out of the evaluation: {why}", file=sys.stderr)
     most = len(rows) if recipe.evaluate.samples is None else min(len(rows), recipe.evaluate.samples)
-    return [rows[number * len(rows) // most] for number in range(most)]
+    return rows[np.arange(most) * len(rows) // max(most, 1)].tolist()
 
 
 def _packs_in_all(recipe: TrainRecipe, plan: Plan) -> int:

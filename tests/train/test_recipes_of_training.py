@@ -288,7 +288,8 @@ def test_a_full_disk_at_a_save_is_one_sentence_and_the_checkpoint_before_stays(
     recipe = write_recipe(make_dataset("a", 30, 10), steps=6, checkpoint={"every": 2})
     out = tmp_path / "run"
     script = (
-        "import resource, signal, sys; from sphinx_model import checkpoint, train; "
+        "import resource, signal, sys; from sphinx_model import checkpoint, report, train; "
+        "report.Page.renew = lambda self, step: None; "  # the page would be the first not to fit
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); whole = checkpoint.Checkpoints.save\n"
         "def save(self, state, optimizer):\n"
         "    self.finish()\n"
