@@ -4,9 +4,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from sphinx_data import DatasetWriter
 
+settings.register_profile("any machine", deadline=None)  # a slow machine is no bug
+settings.load_profile("any machine")
 sys.path.insert(0, str(Path(__file__).parent))
 
 # A shell that runs the tests in the background tells them to ignore SIGINT, and processes that they start would, too.
