@@ -8,8 +8,6 @@ from hypothesis import settings
 
 from sphinx_data import DatasetWriter
 
-settings.register_profile("any machine", deadline=None)  # a slow machine is no bug
-settings.load_profile("any machine")
 sys.path.insert(0, str(Path(__file__).parent))
 
 # A shell that runs the tests in the background tells them to ignore SIGINT, and processes that they start would, too.
@@ -17,6 +15,9 @@ if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from samples import picture_sample, png, text_sample
+
+settings.register_profile("any machine", deadline=None)  # a slow machine is no bug
+settings.load_profile("any machine")
 
 
 @pytest.fixture
