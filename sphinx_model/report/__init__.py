@@ -11,8 +11,9 @@ from sphinx_data.report.markup import Html
 from sphinx_model.loader import PackDataset
 from sphinx_model.metrics import read_lines
 from sphinx_model.recipe import TrainRecipe
-from sphinx_model.report import answers, fed, log
+from sphinx_model.report import answers, fed
 from sphinx_model.report.cards import card
+from sphinx_model.report.log import LogFile
 from sphinx_model.report.page import Facts, render
 
 __all__ = ["Page"]
@@ -26,6 +27,7 @@ class Page:
     ) -> None:
         self._out, self._recipe, self._packs, self._held = out, recipe, packs, held
         self._steps, self._packs_in_all = steps, packs_in_all
+        self._log = LogFile(out / "log.jsonl")
         self._fed: Sequence[Html] | None = None  # cards do not change while a run goes on
 
     def write(self, step: int) -> Path:
@@ -43,9 +45,8 @@ class Page:
         )  # fmt: skip
         found = {} if self._held is None else answers.read(self._out, step)
         place = self._out / "report.html"
-        storage.write_atomic(
-            place, render(facts, log.read(self._out / "log.jsonl", step), found, self._held, self._fed)
-        )
+        logged = self._log.read(step)
+        storage.write_atomic(place, render(facts, logged, found, self._held, self._fed))
         return place
 
     def renew(self, step: int) -> None:

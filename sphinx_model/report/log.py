@@ -1,12 +1,12 @@
 """``log.jsonl`` as columns: what every step said, and the losses of every source."""
 
+import json
+from array import array
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from sphinx_model.metrics import read_lines
 
 Floats = NDArray[np.float64]
 
@@ -37,25 +37,60 @@ class Log(NamedTuple):
         return weighted(self.columns[name][last], weights)
 
 
-def read(path: Path, last: int) -> Log:
-    """The lines of a log up to step `last`; a run that goes on from a checkpoint may have logged more before."""
-    lines = [line for line in read_lines(path) if line["step"] <= last]
-    names = sorted({name for line in lines for name, value in line.items() if isinstance(value, int | float)})
-    columns = {name: np.array([line.get(name, np.nan) for line in lines], np.float64) for name in names}
-    found: dict[str, list[tuple[int, float, float]]] = {}
-    for line in lines:
-        for name, (loss, tokens) in line["by_source"].items():
-            found.setdefault(name, []).append((line["step"], loss, tokens))
-    sources = {name: _source(values) for name, values in found.items()}
-    by_tokens = sorted(sources.items(), key=lambda item: (-item[1].tokens.sum(), item[0]))
-    steps = np.array([line["step"] for line in lines], np.int64)
-    skipped = np.array([line["step"] for line in lines if line.get("skipped")], np.int64)
-    return Log(steps, columns, skipped, dict(by_tokens))
+class LogFile:
+    """A log that grows: what was read once is kept as numbers, 8 bytes each, and not read again."""
 
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset = path, 0
+        self._steps, self._skipped = array("q"), array("q")
+        self._columns: dict[str, array[float]] = {}
+        self._sources: dict[str, tuple[array[int], array[float], array[float]]] = {}
 
-def _source(values: list[tuple[int, float, float]]) -> Source:
-    steps, losses, tokens = zip(*values, strict=True)
-    return Source(np.array(steps, np.int64), np.array(losses, np.float64), np.array(tokens, np.float64))
+    def read(self, last: int) -> Log:
+        """The lines up to step `last`; a run that goes on from a checkpoint may have logged more before it stopped."""
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                for line in file:
+                    if not self._add(line, last):
+                        break
+                    self._offset += len(line)
+        until = slice(np.searchsorted(self._steps, last, side="right"))
+        sources = {
+            name: Source(*(np.array(column)[: np.searchsorted(columns[0], last, side="right")] for column in columns))
+            for name, columns in self._sources.items()
+        }
+        by_tokens = sorted(sources.items(), key=lambda item: (-item[1].tokens.sum(), item[0]))
+        skipped = np.array(self._skipped)
+        return Log(
+            np.array(self._steps)[until],
+            {name: np.array(column)[until] for name, column in self._columns.items()},
+            skipped[skipped <= last],
+            {name: source for name, source in by_tokens if len(source.steps)},
+        )
+
+    def _add(self, line: bytes, last: int) -> bool:
+        """Take a line; False for one that is not wanted yet, or that a kill cut."""
+        try:
+            found = json.loads(line)
+        except ValueError:
+            return False
+        if found["step"] > last or not line.endswith(b"\n"):
+            return False
+        sources, skipped = found.pop("by_source"), found.pop("skipped", False)
+        for name in found.keys() - self._columns.keys():
+            self._columns[name] = array("d", [np.nan] * len(self._steps))
+        for name, column in self._columns.items():
+            column.append(found.get(name, np.nan))
+        self._steps.append(found["step"])
+        if skipped:
+            self._skipped.append(found["step"])
+        for name, (loss, tokens) in sources.items():
+            steps, losses, counts = self._sources.setdefault(name, (array("q"), array("d"), array("d")))
+            steps.append(found["step"])
+            losses.append(loss)
+            counts.append(tokens)
+        return True
 
 
 def weighted(values: Floats, weights: Floats | None = None) -> float:
