@@ -179,7 +179,7 @@ def mixed_scripts(text: str) -> float:
 
 
 def _meets(script: NDArray[np.int64]) -> NDArray[np.bool_]:
-    return np.isin(script, (1, *_EAST_ASIAN))
+    return (script == 1) | (script == _EAST_ASIAN[0]) | (script == _EAST_ASIAN[1])
 
 
 def _characters(lines: Sequence[Line]) -> int:

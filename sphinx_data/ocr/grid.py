@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sphinx_data.ocr.symbols import ascii_flags
+
 _FEW_LETTERS = 8  # pairs of letters; fewer do not show that a line is on a grid
 _EVEN = 0.08  # spread of the distances of letters on a grid, as a share of their mean ...
 _UNEVEN = 0.15  # ... or this, where blanks are parted clearly: running text has 0.11 to 0.2
-_SLIM = np.array([ord(sign) for sign in "fijlrtI"])  # letters that stand closer where there is no grid
+_SLIM = ascii_flags("fijlrtI")  # letters that stand closer where there is no grid
 _SLIM_PITCH = 0.93  # distance of pairs with one of these, as a share of the mean of all
 _STEP = (0.7, 1.2)  # distances that are one column: ink does not lie in the middle of every letter
 _WIDE = 1.7  # distances over true blanks, which fill a column; those of running text lie between
-_FIT = np.array([ord(sign) for sign in string.ascii_letters + string.digits + "./:-_"])  # beside false blanks
+_FIT = ascii_flags(string.ascii_letters + string.digits + "./:-_")  # beside false blanks
 
 
 def followed_by_none(
@@ -43,7 +45,7 @@ def followed_by_none(
     regular = (count >= _FEW_LETTERS) & (spread < _UNEVEN * pitch)
     if not regular.any():
         return np.empty(0, np.int64)
-    slim = np.isin(codes, _SLIM)
+    slim = _SLIM[np.minimum(codes, 128)]
     slim_told = told & (slim[1:] | slim[:-1])
     slim_pitch = sums(slim_told, distance) / np.maximum(sums(slim_told), 1)
     line = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(codes))))[:-1]
@@ -51,7 +53,7 @@ def followed_by_none(
     parted = (sums(blank & (columns > _WIDE)) > 1) & (sums(blank & (columns > _STEP[1]) & (columns <= _WIDE)) == 0)
     even = (spread < _EVEN * pitch) & (slim_pitch > _SLIM_PITCH * pitch)
     on_grid = regular & (even | parted)
-    fit, digit = np.isin(codes, _FIT), (codes >= ord("0")) & (codes <= ord("9"))
+    fit, digit = _FIT[np.minimum(codes, 128)], (codes >= ord("0")) & (codes <= ord("9"))
     beside = fit[1:] & fit[:-1] & ~(digit[:-1] & letter[1:])  # numbers of lines stand apart
     beside &= ~((codes[1:] == ord(".")) & (codes[:-1] == ord(".")))  # leaders
     return np.flatnonzero(blank & beside & on_grid[line] & (columns > _STEP[0]) & (columns < _STEP[1]))

@@ -26,7 +26,7 @@ def code_points(characters: Characters) -> tuple[NDArray[np.uint32], NDArray[np.
     boxes[pair, :2] = np.minimum(boxes[pair, :2], boxes[pair + 1, :2])
     boxes[pair, 2:] = np.maximum(boxes[pair, 2:], boxes[pair + 1, 2:])
     # a blank, line end or control with ink is a glyph that the font names wrongly (U+0002 and U+00AD are real hyphens)
-    inked = (boxes[:, 2:] - boxes[:, :2] > _INK).all(axis=1)
+    inked = (boxes[:, 2] - boxes[:, 0] > _INK) & (boxes[:, 3] - boxes[:, 1] > _INK)
     codes[inked & _INKLESS[np.minimum(codes, _INKLESS.size - 1)]] = NAMELESS
     codes[inked & (codes == _SOFT_HYPHEN)] = ord("-")
     keep = ~_FORMAT[np.minimum(codes, _FORMAT.size - 1)]

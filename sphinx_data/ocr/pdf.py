@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sphinx_data.ocr import objects, outline
 from sphinx_data.ocr.native import address_call, character_boxes, raw
-from sphinx_data.ocr.symbols import drawn_by
+from sphinx_data.ocr.symbols import ascii_flags, drawn_by
 
 NAMELESS = 0xFFFD  # U+FFFD stands for every glyph whose meaning the document does not tell
 SYMBOL = 0xFFFE  # a noncharacter stands for every sign of a symbol font that PDFium takes for a letter
@@ -206,13 +206,12 @@ class Page:
         known = objects.texts_of(self._objects)
         suspects = codes < 128
         if known is not None:
-            suspects = np.isin(codes, sorted(self._misnamed_codes(known)))
+            wanted = ascii_flags("".join(map(chr, self._misnamed_codes(known))))
+            suspects = wanted[np.minimum(codes, 128)]
         places = np.flatnonzero(suspects)
         if not len(places):
             return wrong
-        thing_of = address_call("FPDFText_GetTextObject", 0, ctypes.c_size_t)
-        things = map(thing_of, repeat(self._text_address, len(places)), places.tolist())
-        unique, inverse = np.unique(np.fromiter(things, np.uintp, len(places)), return_inverse=True)
+        unique, inverse = np.unique(np.array(self._things(places), np.uintp), return_inverse=True)
         fonts = np.array([font_of(thing) if thing else 0 for thing in unique.tolist()], np.uintp)[inverse]
         for font in np.unique(fonts).tolist():
             if (drawn := _drawn(font)) is not None:
@@ -257,21 +256,22 @@ class Page:
 
     def invisible(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
         """For characters `indices` [K]: whether their text render mode paints nothing (the layer of an OCR run)."""
-        pdfium = raw()
-        modes = (
-            pdfium.FPDFTextObj_GetTextRenderMode(thing)
-            if (thing := pdfium.FPDFText_GetTextObject(self._text, index))
-            else 0
-            for index in indices.tolist()
+        mode_of = address_call("FPDFTextObj_GetTextRenderMode", -1, ctypes.c_int)
+        modes = [mode_of(thing) if thing else 0 for thing in self._things(indices)]
+        return np.array([mode in INVISIBLE_MODES for mode in modes], np.bool_)
+
+    def _things(self, indices: NDArray[np.int64]) -> list[int]:
+        """Addresses of the text objects of characters `indices` [K]; 0 where there is none."""
+        return list(
+            map(
+                address_call("FPDFText_GetTextObject", 0, ctypes.c_size_t), repeat(self._text_address), indices.tolist()
+            )
         )
-        return np.fromiter((mode in INVISIBLE_MODES for mode in modes), np.bool_, len(indices))
 
     def bold(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
         """For characters `indices` [K]: whether their font says in its name that it is bold."""
-        text = self._text_address
-        thing_of = address_call("FPDFText_GetTextObject", 0, ctypes.c_size_t)
         font_of = address_call("FPDFTextObj_GetFont", -1, ctypes.c_size_t)
-        fonts = [font_of(thing) if (thing := thing_of(text, index)) else 0 for index in indices.tolist()]
+        fonts = [font_of(thing) if thing else 0 for thing in self._things(indices)]
         heavy = {font: bool(_BOLD.search(_font_name(font))) for font in set(fonts)}
         return np.array([heavy[font] for font in fonts], np.bool_)
 
@@ -321,6 +321,14 @@ class Page:
     def _to_pixels(self, corners: NDArray[np.float64]) -> NDArray[np.float64]:
         """[N, 4] left, bottom, right, top in page space -> [N, 4] x0, y0, x1, y1 in pixels, rotation included."""
         affine = self._affine
+        if not (affine[0, 1] or affine[1, 0]):  # upright, as nearly all pages are
+            x = corners[:, 0::2] * affine[0, 0] + affine[0, 2]
+            y = corners[:, 1::2] * affine[1, 1] + affine[1, 2]
+            found = np.empty((len(corners), 4))
+            for side, pick in ((0, np.minimum), (2, np.maximum)):
+                pick(x[:, 0], x[:, 1], out=found[:, side])
+                pick(y[:, 0], y[:, 1], out=found[:, side + 1])
+            return found
         first = corners[:, :2] @ affine[:, :2].T + affine[:, 2]
         second = corners[:, 2:] @ affine[:, :2].T + affine[:, 2]
         return np.hstack([np.minimum(first, second), np.maximum(first, second)])

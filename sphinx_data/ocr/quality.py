@@ -93,7 +93,10 @@ def _boilerplate(text: str, config: Clean) -> Verdict | None:
     flat = " ".join(text.split())
     if len(flat) < config.max_boilerplate_chars and (found := _BOILERPLATE.search(flat)):
         return Verdict("boilerplate", f'it says little more than "{found[0]}"')
-    words = re.findall(r"[a-z]+", flat.lower())
+    lower = flat.lower()
+    if sum(word in lower for word in _SPAM) < 3:  # nearly always
+        return None
+    words = re.findall(r"[a-z]+", lower)
     spam = Counter(word for word in words if word in _SPAM)
     if len(spam) >= 3 and spam.total() > config.max_spam * len(words):
         return Verdict("boilerplate", f"{spam.total()} of {len(words)} words are those of download and casino spam")

@@ -28,6 +28,13 @@ def drawn_by(font: str) -> NDArray[np.bool_] | None:
     return _drawn_by(font.rpartition("+")[2])  # every document has other subset tags: they would fill the cache
 
 
+def ascii_flags(signs: str) -> NDArray[np.bool_]:
+    """[129] which ASCII codes are among `signs`; the last one, for all other codes, is none of them."""
+    table = np.zeros(129, np.bool_)
+    table[[ord(sign) for sign in signs]] = True
+    return table
+
+
 @lru_cache(maxsize=512)
 def _drawn_by(font: str) -> NDArray[np.bool_] | None:
     name = font.upper().replace(" ", "")

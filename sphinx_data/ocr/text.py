@@ -71,30 +71,32 @@ def lines_of(page: Page, characters: Characters) -> list[Line]:
     # PDFium ends a line with CR LF, or with U+0002 and nothing else where a word goes on
     ended = np.cumsum(newline | np.concatenate([[False], codes[:-1] == HYPHEN]))
     told = _starts(np.diff(ended[solid]) != 0)
-    vertical, em = _shape(page, boxes[solid], places[solid], told)
-    breaks = _breaks(codes[solid], boxes[solid], vertical, em)
+    inked, ink = codes[solid], boxes[solid]
+    right_to_left = is_right_to_left(inked)
+    vertical, em = _shape(page, ink, places[solid], told)
+    breaks = _breaks(right_to_left, ink, vertical, em)
     breaks[told[1:] - 1] = True
     starts = _starts(breaks)
     ends = np.concatenate([starts[1:], [len(solid)]]) - 1
-    extents = map(tuple, np.hstack(_extents(boxes[solid], starts)).tolist())
-    rtl = np.add.reduceat(is_right_to_left(codes[solid]), starts) * 2 > ends - starts
-    joined = followed_by_none(codes[solid], boxes[solid], breaks, np.diff(solid), starts)
+    extents = map(tuple, np.hstack(_extents(ink, starts)).tolist())
+    rtl = np.add.reduceat(right_to_left, starts) * 2 > ends - starts
+    joined = followed_by_none(inked, ink, breaks, np.diff(solid), starts)
     if len(joined):
         gone = np.concatenate([np.arange(solid[n] + 1, solid[n + 1]) for n in joined.tolist()])
-        codes, boxes, places = np.delete(codes, gone), np.delete(boxes, gone, axis=0), np.delete(places, gone)
+        codes, places = np.delete(codes, gone), np.delete(places, gone)
         solid = solid - np.searchsorted(gone, solid)
     text = decode(codes)
     facts = zip(
         extents, solid[starts].tolist(), (solid[ends] + 1).tolist(), em[starts].tolist(), vertical[starts].tolist(),
-        rtl.tolist(), (codes[solid[ends]] == HYPHEN).tolist(), places[solid[starts]].tolist(),
-        _words(boxes[solid], breaks | (np.diff(solid) > 1), starts),
+        rtl.tolist(), (inked[ends] == HYPHEN).tolist(), places[solid[starts]].tolist(),
+        _words(ink, breaks | (np.diff(solid) > 1), starts),
         strict=True,
     )  # fmt: skip
     pieces = []
-    for box, start, end, height, along_y, right_to_left, hyphenated, first, words in facts:
+    for box, start, end, height, along_y, backwards, hyphenated, first, words in facts:
         said = _without_leaders(plain(text[start:end]))
         known = words if len(words) == said.count(" ") + 1 else ()
-        pieces.append(Line(said, box, height, along_y, right_to_left, hyphenated, first, words=known))
+        pieces.append(Line(said, box, height, along_y, backwards, hyphenated, first, words=known))
     return _merged(pieces)
 
 
@@ -282,28 +284,29 @@ def _shape(
     lengths = np.diff(np.concatenate([told, [len(boxes)]]))
     step = np.abs(np.diff(centres, axis=0, prepend=centres[:1]))
     step[told] = 0
-    size = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True)
+    size = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])[:, None]
     travel = np.add.reduceat(np.minimum(step, 3 * size), told)  # one jump to another column decides nothing
     vertical = (travel[:, 1] > 2 * travel[:, 0]) & (lengths > 1)
     across = np.where(np.repeat(vertical, lengths), boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
     mean = np.add.reduceat(across, told) / lengths
     loose = page.loose_heights(places[told], vertical)
     # fonts without ascent are told from the ink; absurd ascents are held to four times the ink
-    em = np.clip(np.nan_to_num(loose), 1.2 * mean, np.maximum(4 * mean, 1.0))
+    loose[np.isnan(loose)] = 0.0
+    em = np.clip(loose, 1.2 * mean, np.maximum(4 * mean, 1.0))
     return np.repeat(vertical, lengths), np.repeat(em, lengths)
 
 
 def _breaks(
-    codes: NDArray[np.uint32], boxes: NDArray[np.float64], vertical: NDArray[np.bool_], em: NDArray[np.float64]
+    rtl: NDArray[np.bool_], boxes: NDArray[np.float64], vertical: NDArray[np.bool_], em: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """[S - 1]: whether geometry separates a solid character from the one before it."""
-    axis = vertical.astype(int)  # 0: along x
-    index = np.arange(len(boxes))
-    start, end = boxes[index, axis], boxes[index, axis + 2]
-    top, bottom = boxes[index, 1 - axis], boxes[index, 3 - axis]
+    """[S - 1]: whether geometry separates a solid character from the one before it; `rtl` are right-to-left letters."""
+    start, top, end, bottom = np.ascontiguousarray(boxes.T)
+    if vertical.any():
+        start, top = np.where(vertical, top, start), np.where(vertical, start, top)
+        end, bottom = np.where(vertical, bottom, end), np.where(vertical, end, bottom)
     forward, backward = start[1:] - end[:-1], start[:-1] - end[1:]
     off = np.maximum(top[1:] - bottom[:-1], top[:-1] - bottom[1:])
-    ordered = ~(is_right_to_left(codes)[1:] | is_right_to_left(codes)[:-1] | vertical[1:])
+    ordered = ~(rtl[1:] | rtl[:-1] | vertical[1:])
     em = em[1:]
     wide = np.maximum(forward, backward) > _WIDE_GAP * em
     return wide | (off > _OFF_LINE * em) | (ordered & (backward > _BACKWARD * em))
