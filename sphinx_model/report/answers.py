@@ -53,7 +53,8 @@ def losses(found: Found, last: int) -> Html:
     said = el("p", _sentence(newest, step))
     head = ["Source", "pairs", "right picture", "swapped picture", "difference"]
     sources = table(head, rows, note=f"By source at step {step:,}:") if rows else ""
-    return join([said, el("div", curves, overall, class_="charts two"), sources])
+    drawn = el("div", curves, overall, class_="charts two") if len(found) > 1 else ""
+    return join([said, drawn, sources])
 
 
 def _line(found: Found, field: str, name: str, colour: int) -> Line:

@@ -12,7 +12,7 @@ from sphinx_model.report.log import Floats, smooth
 
 WIDE, HIGH = 1000, 200  # units of the drawing
 _POINTS = 500  # bins of a longer line: the lowest and the highest of each are drawn
-_REACH = 40  # the bold line is a mean over a fortieth of the steps on each side
+_REACH = 60  # the bold line is a mean over a sixtieth of the steps on each side
 _APART = 0.11  # of the height, between two names at the ends of lines
 
 
@@ -126,7 +126,7 @@ def _y(value: float, low: float, high: float) -> float:
 
 
 def _label(value: float) -> str:
-    return f"{value:.0e}".replace("e-0", "e-") if 0 < abs(value) < 1e-3 else number(round(value, 10))
+    return f"{value:.3g}".replace("e-0", "e-") if 0 < abs(value) < 1e-3 else number(round(value, 10))
 
 
 def _envelope(steps: NDArray[np.int64], values: Floats) -> tuple[NDArray[np.int64], Floats]:

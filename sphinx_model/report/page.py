@@ -145,7 +145,7 @@ def _loss(facts: Facts, log: Log) -> Html:
         return el("p", "No step has been logged yet.", class_="quiet")
     last, tokens, skipped = int(log.steps[-1]), log.columns["supervised_tokens"], log.skipped.tolist()
     loss = Line("", log.steps, log.columns["loss"], tokens)
-    note = f"bold: mean of {2 * reach(len(log)) + 1} steps"
+    note = f"bold: mean of {2 * reach(len(log)) + 1:,} steps"
     drawn = [chart("Loss", [loss], last, note=f"light: each step, {note}", skipped=skipped)]
     if len(log) >= _ENOUGH:
         drawn += [chart("Loss, the second half", [loss], last, first=last // 2, zero=False, skipped=skipped)]

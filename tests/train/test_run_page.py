@@ -320,6 +320,25 @@ def test_smooth_is_the_weighted_mean_of_the_values_around(values, reach, data):
             assert np.isnan(found[place])
 
 
+def test_a_growing_log_is_read_as_a_whole_one(run):
+    lines = (run[0] / "log.jsonl").read_bytes().splitlines(keepends=True)
+    path = run[0] / "growing.jsonl"
+    growing = log.LogFile(path)
+    for step in range(len(lines)):
+        path.write_bytes(b"".join(lines[:step]) + lines[step][:-1])  # the newest line is being written
+        assert growing.read(6).steps.tolist() == list(range(1, step + 1))
+    path.write_bytes(b"".join(lines))
+    found, whole = growing.read(6), log.LogFile(run[0] / "log.jsonl").read(6)
+    assert found.steps.tolist() == [1, 2, 3, 4, 5, 6]
+    assert {name: column.tolist() for name, column in found.columns.items()} == {
+        name: column.tolist() for name, column in whole.columns.items()
+    }
+    assert list(found.sources) == list(whole.sources)
+    for name, source in found.sources.items():
+        assert [part.tolist() for part in source] == [part.tolist() for part in whole.sources[name]]
+    assert growing.read(2).steps.tolist() == [1, 2]
+
+
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5000), st.floats(1e-6, 1e6))
 def test_long_lines_keep_their_extremes_and_axes_hold_them(values, span):
     values = np.array(values)
