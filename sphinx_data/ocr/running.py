@@ -25,17 +25,19 @@ def running_lines(lines: Sequence[Line], height: float, neighbours: Sequence[Edg
     known: dict[str, list[float]] = {}
     for key, middle in chain.from_iterable(neighbours):
         known.setdefault(key, []).append(middle)
+    if not known:
+        return frozenset()
     return frozenset(
         n
         for n, line in enumerate(lines)
-        if known
-        and _near_edge(line, height)
+        if _near_edge(line, height)
         and any(abs(middle - _middle(line, height)) < _SAME_HEIGHT for middle in known.get(_key(line), ()))
     )
 
 
 def _near_edge(line: Line, height: float) -> bool:
-    return not _EDGE < _middle(line, height) < 1 - _EDGE
+    _, top, _, bottom = line.box
+    return not _EDGE < (top + bottom) / 2 / height < 1 - _EDGE
 
 
 def _middle(line: Line, height: float) -> float:

@@ -123,17 +123,16 @@ def arrange(lines: Sequence[Line]) -> PageText:
     if not lines:
         return PageText((), ())
     groups = [[lines[0]]]
-    extent = lines[0].box
+    extents = [lines[0].box]
     spacing = _spacing(lines)
     for line in lines[1:]:
-        if _continues(groups[-1][-1], extent, line, spacing):
+        if _continues(groups[-1][-1], extents[-1], line, spacing):
             groups[-1].append(line)
-            extent = _both(extent, line.box)
+            extents[-1] = _both(extents[-1], line.box)
         else:
             groups.append([line])
-            extent = line.box
-    boxes = np.array([_union(*(line.box for line in group)) for group in groups])
-    ordered = [groups[block] for block in reading_order(boxes).tolist()]
+            extents.append(line.box)
+    ordered = [groups[block] for block in reading_order(np.array(extents)).tolist()]
     edges = np.cumsum([0, *map(len, ordered)]).tolist()
     return PageText(tuple(line for group in ordered for line in group), tuple(pairwise(edges)))
 
@@ -238,12 +237,13 @@ def _appended(line: Line, piece: Line) -> Line:
 
 def _spacing(lines: Sequence[Line]) -> float:
     """Widest gap in em between long lines of one paragraph, where the page is widely and regularly spaced; else 0."""
-    gaps = [
-        (line.box[1] - last.box[3]) / max(line.em, last.em, 1e-6)
-        for last, line in pairwise(lines)
-        if min(line.box[2] - line.box[0], last.box[2] - last.box[0]) > _LONG_LINE * max(line.em, last.em)
-        and abs(line.box[0] - last.box[0]) < 2 * line.em
-    ]
+    gaps = []
+    for last, line in pairwise(lines):
+        (x0, y0, x1, _), em, (last_x0, _, last_x1, last_y1) = line.box, line.em, last.box
+        larger = em if em > last.em else last.em
+        long = x1 - x0 > _LONG_LINE * larger and last_x1 - last_x0 > _LONG_LINE * larger
+        if long and abs(x0 - last_x0) < 2 * em:
+            gaps.append((y0 - last_y1) / max(larger, 1e-6))
     usual = float(np.median(gaps)) if len(gaps) >= _FEW_GAPS else 0.0
     regular = sum(abs(gap - usual) < 0.2 * usual for gap in gaps)
     return 1.2 * usual if _BLOCK_GAP <= usual < _WIDEST_SPACING and regular >= 0.7 * len(gaps) else 0.0
