@@ -6,6 +6,7 @@ import html
 import io
 import json
 import re
+import resource
 import shutil
 from html.parser import HTMLParser
 
@@ -20,7 +21,7 @@ from samples import picture_sample, png, text_sample
 
 from sphinx_data import DatasetWriter, cli, open_dataset
 from sphinx_data.dialects import dialect
-from sphinx_data.errors import UsageError
+from sphinx_data.errors import OutputError, UsageError
 from sphinx_data.report.markup import text
 from sphinx_model import lengths, packing, report
 from sphinx_model import recipe as recipes
@@ -263,6 +264,18 @@ def test_a_page_that_cannot_be_written_ends_no_run(run, capsys):
     assert "report.html: not renewed at step 4" in capsys.readouterr().err
     with pytest.raises(UsageError, match=r"report\.html"):
         page.write(6)
+
+
+def test_a_full_disk_is_told(run):
+    page = page_of(run)
+    before, most = page.write(6).read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, most[1]))  # as a full disk
+    try:
+        with pytest.raises(OutputError, match="make room"):
+            page.renew(4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    assert (run[0] / "report.html").read_bytes() == before
 
 
 def test_what_went_wrong_is_on_the_page(write_recipe, sphinx_train, tmp_path):
