@@ -6,13 +6,15 @@ import msgspec
 import yaml
 from msgspec import Meta
 
-from sphinx_data import storage
+from sphinx_data import storage, strict_yaml
 from sphinx_data.errors import UsageError
 from sphinx_data.sample import Struct
 
-Positive = Annotated[float, Meta(gt=0)]
-Natural = Annotated[float, Meta(ge=0)]
-Count = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0, le=1e12)]  # no infinity
+Natural = Annotated[float, Meta(ge=0, le=1e12)]
+Count = Annotated[int, Meta(ge=1, le=10**12)]
+Beta = Annotated[float, Meta(ge=0, lt=1)]
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -41,7 +43,7 @@ class OptimRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """AdamW with warm-up and cosine decay; the defaults are SPHINX-X's (arXiv:2402.05935, section 4.1)."""
 
     lr: Positive | Literal["mm1"] = 2e-5  # mm1: the law of arXiv:2403.09611 for the size of the language model
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Beta, Beta] = (0.9, 0.95)
     weight_decay: Natural = 0.0  # of matrices
     warmup: Share = 0.01  # share of all steps
     final: Share = 0.0  # share of lr that the cosine ends at
@@ -113,7 +115,7 @@ class TrainRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     evaluate: EvaluateRecipe = EvaluateRecipe()
     log: LogRecipe = LogRecipe()
     max_bad: Annotated[int, Meta(ge=0)] = 100  # samples that may be unreadable before the run stops
-    seed: int = 0
+    seed: Seed = 0
     threads: Count = 2  # of a rank, that read and decode
 
 
@@ -123,7 +125,7 @@ def load(place: str, overrides: tuple[str, ...] = ()) -> TrainRecipe:
     Raises UsageError naming file, field, value and mend.
     """
     try:
-        raw = yaml.safe_load(storage.read_bytes(place))
+        raw = strict_yaml.load(storage.read_bytes(place))
     except yaml.YAMLError as error:
         raise UsageError(f"{place}: is not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(raw, dict):
@@ -137,14 +139,17 @@ def load(place: str, overrides: tuple[str, ...] = ()) -> TrainRecipe:
         if not equals:
             raise UsageError(f"{override}: give key=value, e.g. optim.lr=1e-5")
         try:
-            _put(raw, key, yaml.safe_load(value), override)
+            _put(raw, key, strict_yaml.load(value), override)
         except yaml.YAMLError:
             raise UsageError(f"{override}: the value is not YAML; put it in quotes") from None
     try:
         recipe = msgspec.convert(raw, TrainRecipe, strict=False)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at ")
-        path = path.strip("`").removeprefix("$").removeprefix(".")
+        path = path.strip("`")
+        if path.startswith("key` in `"):
+            message, path = "a key is no text; put it in quotes", path.removeprefix("key` in `")
+        path = path.removeprefix("$").removeprefix(".")
         raise UsageError(f"{place}: {_where(raw, path)}{message}{_choices(path)}") from None
     if (recipe.steps is None) == (recipe.epochs is None):
         raise UsageError(f"{place}: give steps or epochs, one of them (steps={recipe.steps}, epochs={recipe.epochs})")
@@ -168,20 +173,29 @@ def _where(raw: Any, path: str) -> str:
 
 
 def _choices(path: str) -> str:
-    """`` (one of drop, split)`` for a key that takes words only; nothing for others."""
+    """`` (one of drop, split)`` for a key that takes words only, `` (one of lr, betas)`` for a group of keys."""
     kind: Any = TrainRecipe
-    for key in path.split("."):
+    for key in path.split(".") if path else []:
         kind = get_type_hints(kind).get(key) if isinstance(kind, type) else None
+        kind = next((part for part in get_args(kind) if _is_group(part)), kind)  # one that may be left out
+    if _is_group(kind):
+        return f" (one of {', '.join(kind.__struct_fields__)})"
     words = [word for part in (kind, *get_args(kind)) if get_origin(part) is Literal for word in get_args(part)]
     number = " or a number" if get_args(kind) and get_origin(kind) is not Literal else ""
     return f" (one of {', '.join(words)}{number})" if words else ""
+
+
+def _is_group(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)
 
 
 def _put(raw: dict[str, Any], key: str, value: Any, override: str) -> None:
     *folders, last = key.split(".")
     target: Any = raw
     for folder in folders:
-        target = target.setdefault(folder, {})
+        if target.get(folder) is None:  # missing, or left out as in `lora: null`
+            target[folder] = {}
+        target = target[folder]
         if not isinstance(target, dict):
             raise UsageError(f"{override}: {folder} is a value in the recipe, not a group of keys")
     target[last] = value

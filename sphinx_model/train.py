@@ -84,7 +84,7 @@ def _train(recipe: "TrainRecipe", world: "World", out: Path) -> Path:
     with _sigterm() as terminated, closing(reading):
         ready = on_device(reading, world.device)
         while step < steps:
-            torch.manual_seed((recipe.seed * 2**20 + step) * 2**16 + world.rank)  # dropout: no state to keep
+            torch.manual_seed(((recipe.seed * 2**20 + step) * 2**16 + world.rank) % 2**64)  # dropout: no state to keep
             lr = optim.scheduled(model.lr, recipe.optim, step, steps)
             micro = stepping.read(recipe, ready, world)
             totals = stepping.totals_of(micro, terminated.is_set(), world)

@@ -12,7 +12,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
-from sphinx_data import storage
+from sphinx_data import storage, strict_yaml
 from sphinx_data.errors import InputError, UsageError
 from sphinx_data.mix import rules
 from sphinx_data.sample import Struct
@@ -118,25 +118,10 @@ def leaves(level: Recipe | Group, field: str = "") -> Iterator[Leaf]:
         yield from leaves(group, f"{field}groups.{name}.")
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key that comes twice is an error, not the last one's victory."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen and isinstance(key_node, yaml.ScalarNode) and key_node.value != "<<":
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key_node.value!r} comes twice", key_node.start_mark
-                )
-            if isinstance(key_node, yaml.ScalarNode):
-                seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
-
-
 def load(place: str) -> Recipe:
     """Read and check a recipe. Raises UsageError naming file, field, value and mend."""
     try:
-        raw = yaml.load(storage.read_bytes(place), Loader=_Loader)
+        raw = strict_yaml.load(storage.read_bytes(place))
     except yaml.YAMLError as error:
         raise UsageError(f"{place}: is not YAML ({' '.join(str(error).split())})") from None
     return check(raw, place)

@@ -15,7 +15,13 @@ from sphinx_model import recipe as recipes
 @pytest.mark.parametrize(
     ("changes", "overrides", "status", "message"),
     [
-        ({"optim": {"lrr": 1}}, [], 2, "recipe.yaml: optim: Object contains unknown field `lrr`"),
+        ({"optim": {"lrr": 1}}, [], 2, "recipe.yaml: optim: Object contains unknown field `lrr` (one of lr, betas, "),
+        ({"roots": {1: "x"}}, [], 2, "recipe.yaml: roots: a key is no text; put it in quotes"),
+        ({}, ["pack={tokens: 512, tokens: 1024}"], 2, "tokens: 1024}: the value is not YAML; put it in quotes"),
+        ({}, ["optim.lr=.inf"], 2, "recipe.yaml: optim.lr: got inf; Expected `float` <= "),
+        ({}, ["epochs=.inf"], 2, "recipe.yaml: epochs: got inf; Expected `float` <= "),
+        ({}, ["optim.betas=[0.9, 1]"], 2, "recipe.yaml: optim.betas[1]: Expected `float` < 1.0"),
+        ({}, ["seed=-1"], 2, "recipe.yaml: seed: got -1; Expected `int` >= 0"),
         ({}, ["steps=many"], 2, "recipe.yaml: steps: got 'many'; Expected `int"),
         ({}, ["optim.lr=-1"], 2, "recipe.yaml: optim.lr: got -1; Expected `float` > 0.0"),
         ({}, ["optim"], 2, "optim: give key=value, e.g. optim.lr=1e-5"),
@@ -109,3 +115,23 @@ def test_help_is_light_and_debug_shows_the_traceback(write_recipe, tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path / "nix.yaml"), "--debug"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "Traceback" in done.stderr
+
+
+def test_a_key_that_comes_twice_is_refused_not_overruled(write_recipe, sphinx_train, tmp_path):
+    recipe = write_recipe("a")
+    with open(recipe, "a") as file:
+        file.write("steps: 3\n")
+    status, said = sphinx_train(recipe)
+    assert status == 2
+    assert "recipe.yaml: is not YAML (the key 'steps' comes twice" in said
+
+
+def test_an_override_reaches_into_a_group_that_the_recipe_leaves_out(write_recipe, tmp_path):
+    place = write_recipe("a")
+    with open(place, "a") as file:
+        file.write("lora: null\n")
+    assert recipes.load(place).lora is None
+    found = recipes.load(place, ("lora.rank=4",)).lora
+    assert found is not None
+    assert found.rank == 4
+    assert found.alpha == 32
