@@ -113,6 +113,10 @@ class Metrics:
         self._waiting.clear()
         self._mark = now
 
+    def restart(self) -> None:
+        """Count time from now on: what came between steps was no training."""
+        self._mark = time.monotonic()
+
     def _line(self, step: _Step, numbers: list[float], seconds: float) -> dict[str, Any]:
         count, totals = len(self._groups), step.totals
         losses, tokens = numbers[1 : 1 + count], numbers[1 + count : 1 + 2 * count]

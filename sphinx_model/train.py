@@ -101,12 +101,16 @@ def _train(recipe: "TrainRecipe", world: "World", out: Path) -> Path:
                 if world.first:
                     print(f"terminated; saved at step {step}, run the same command again to go on", file=sys.stderr)
                 sys.exit(128 + signal.SIGTERM)
-            if step < steps and _due(recipe.checkpoint.export_every, step):
-                model.weights.export(start.processor, out / f"hf-{step}", recipe.lora)
-            if step < steps and data.held is not None and _due(recipe.evaluate.every, step):
-                evaluated(step)
-            if world.first and step < steps and (saves or _due(recipe.evaluate.every, step)):
-                page.renew(step)
+            exports, looks = (_due(every, step) for every in (recipe.checkpoint.export_every, recipe.evaluate.every))
+            if step < steps and (saves or exports or looks):
+                metrics.flush()
+                if exports:
+                    model.weights.export(start.processor, out / f"hf-{step}", recipe.lora)
+                if looks and data.held is not None:
+                    evaluated(step)
+                if world.first:
+                    page.renew(step)
+                metrics.restart()
 
     # what is left
     checkpoints.finish()
