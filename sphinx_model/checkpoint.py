@@ -182,7 +182,8 @@ def _damaged(place: Path, error: BaseException) -> InputError:
 def _refuse_difference(saved: RunState, now: RunState, place: Path) -> None:
     before = {"data": saved.dataset, **saved.settings, "plan": saved.plan}
     after = {"data": now.dataset, **now.settings, "plan": now.plan}
-    for key in before | after:
+    last = ("steps", "packs", "plan")  # others change them and say why
+    for key in sorted(before | after, key=lambda key: key in last):
         if before.get(key) != after.get(key):
             raise UsageError(
                 f"{place}: the run was started with {key} = {before.get(key)}, now it is {after.get(key)}; "

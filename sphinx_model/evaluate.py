@@ -49,11 +49,14 @@ class Evaluation(Struct, frozen=True, kw_only=True, omit_defaults=False):
 
     def sentence(self) -> str:
         """The result in a line."""
-        return (
-            f"held-out loss {self.loss:.4f} over {self.samples} samples; right image {self.loss_right:.4f}, "
-            f"swapped image {self.loss_swapped:.4f} over {self.pairs} pairs, right is better in {self.better:.0%}, "
-            f"p = {self.p_value:.2g}" + (f"; {self.unreadable} samples cannot be read" if self.unreadable else "")
+        loss = f"loss {self.loss:.4f} over {self.samples} samples" if self.samples else "no sample to look at"
+        pairs = (
+            f"right image {self.loss_right:.4f}, swapped image {self.loss_swapped:.4f} over {self.pairs} pairs, "
+            f"right is better in {self.better:.0%}, p = {self.p_value:.2g}"
+            if self.pairs
+            else "no two samples whose single pictures could be exchanged"
         )
+        return f"held-out {loss}; {pairs}" + (f"; {self.unreadable} samples cannot be read" if self.unreadable else "")
 
     def write(self, place: Path) -> None:
         """As JSON, atomically."""

@@ -1,6 +1,7 @@
 """Packs as tensors: documents that share a sequence, apart from each other, as any PyTorch trainer can take them."""
 
 import json
+import re
 import threading
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ from sphinx_model.metrics import read_lines, rewrite_lines
 from sphinx_model.packing import Entry, Plan
 from sphinx_model.packing import plan as make_plan
 from sphinx_model.rendering import encode, part, views
+
+_ADDRESS = re.compile(r" <[\w.]+ object at 0x[0-9a-f]+>")  # what Pillow calls a picture that is no file
 
 
 class Pack(NamedTuple):
@@ -48,7 +51,7 @@ class BadSamples:
 
     def add(self, row: int, sample_id: str | None, error: Exception) -> None:
         """Write one down. Raises InputError beyond the limit."""
-        message = " ".join(f"{type(error).__name__}: {error}".split())
+        message = " ".join(_ADDRESS.sub("", f"{type(error).__name__}: {error}").split())
         with self._lock:
             if row not in self.rows:
                 self.rows.add(row)

@@ -74,7 +74,18 @@ def _train(recipe: "TrainRecipe", world: "World", out: Path) -> Path:
                 objective.model, start.processor, data.held, packs.dialect, data.held_rows, place, *asked
             )
 
+    def look(step: int, again: bool = True) -> None:
+        """What is due between two steps: a model in Hugging Face form, an evaluation; only if missing, unless again."""
+        done = [(out / f"hf-{step}").exists(), (out / "evaluations" / f"{step:08d}.json").exists()]
+        exported, asked = world.total([float(world.first and not again and it) for it in done])  # as rank 0 sees it
+        if _due(recipe.checkpoint.export_every, step) and not exported:
+            model.weights.export(start.processor, out / f"hf-{step}", recipe.lora)
+        if data.held is not None and _due(recipe.evaluate.every, step) and not asked:
+            evaluated(step)
+
     # steps
+    if 0 < step < steps:
+        look(step, again=False)  # a run that was stopped here had perhaps no time for it
     page = report.Page(out, recipe, packs, data.held, steps, data.packs_in_all)
     if world.first and step < steps:
         page.renew(step)  # what the run will be fed can be looked at before it is
@@ -146,16 +157,26 @@ def _due(every: int | None, step: int) -> bool:
 
 @contextmanager
 def _claimed(out: Path, world: "World") -> Iterator[Path]:
-    """The folder of the run, locked, so that no other process trains in it."""
-    from sphinx_data.errors import UsageError
+    """The folder of the run, locked, so that no other process trains in it.
+
+    Raises UsageError for one that is no run's, OutputError where nothing can be written.
+    """
+    from sphinx_data.errors import OutputError, UsageError
 
     if out.exists() and not out.is_dir():
         raise UsageError(f"out: {out} is a file; name a folder for the run")
+    for mark, kind in (("dataset.json", "dataset"), ("config.json", "model")):
+        if (out / mark).exists():
+            raise UsageError(f"out: {out} holds a {kind}, which is left as it is; name another folder for the run")
     if not world.first:
         yield out
         return
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as lock:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        opened = (out / ".lock").open("w")
+    except OSError as error:
+        raise OutputError(f"out: {out} cannot be written ({error.strerror}); name another folder") from None
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -179,13 +200,13 @@ def _state(recipe: "TrainRecipe", data: "Data", steps: int, step: int) -> "RunSt
 
     from sphinx_model.checkpoint import RunState
 
-    settings = {"model": recipe.model, "dialect": recipe.dialect, "seed": recipe.seed, "steps": steps}
-    settings |= {"loss": recipe.loss}
+    settings = {"model": recipe.model, "dialect": recipe.dialect, "seed": recipe.seed, "loss": recipe.loss}
     for name in ("pack", "modules", "optim", "lora"):
         values = msgspec.json.decode(msgspec.json.encode(getattr(recipe, name)))  # as they come back from the file
         settings |= {f"{name}.{key}": value for key, value in (values or {}).items()}
     for free in ("pack.micro_batch", "optim.max_skipped"):  # these change no numbers
         settings.pop(free, None)
+    settings |= {"steps": steps, "packs": data.packs_in_all}
     packs = step * recipe.pack.batch
     return RunState(
         step=step,

@@ -102,6 +102,16 @@ def test_a_damaged_picture_is_counted_and_left_out(make_model, processor, tmp_pa
     assert "1 samples cannot be read" in found.sentence()
 
 
+def test_where_no_pictures_can_be_exchanged_the_sentence_says_so(make_model, processor, tmp_path):
+    with DatasetWriter(str(tmp_path / "held"), "held") as writer:
+        for number in range(3):
+            writer.add(text_sample("held", number), [])
+    held = open_dataset(str(tmp_path / "held"))
+    found = evaluate(make_model(), processor, held, dialect("sphinx"), range(3), tmp_path / "e.json", 0, answers=2)
+    assert found.sentence().endswith("over 3 samples; no two samples whose single pictures could be exchanged")
+    assert json.loads((tmp_path / "e.json").read_text())["loss_right"] is None
+
+
 @pytest.mark.parametrize(
     ("t", "freedom", "expected"),
     [  # tables of Student's distribution

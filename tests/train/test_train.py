@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,6 +134,8 @@ def test_the_exported_directory_is_the_trained_model(make_dataset, write_recipe,
         (["seed=3"], "seed = 0, now it is 3"),
         (["dialect=plain"], "dialect = sphinx, now it is plain"),
         (["steps=3"], "steps = 2, now it is 3"),
+        (["pack.too_long=split"], "pack.too_long = None, now it is split"),
+        (["lora.rank=4"], "lora.rank = None, now it is 4"),
         (["data={other}"], "data = "),
     ],
 )
@@ -147,6 +150,52 @@ def test_another_run_in_the_same_place_is_refused_by_name(
     assert status == 2
     assert "the run was started with " + named in said.splitlines()[-1]
     assert (tmp_path / "run" / "log.jsonl").read_bytes() == log
+
+
+def test_epochs_that_end_in_the_same_step_with_more_packs_are_another_run(make_dataset, write_recipe, sphinx_train):
+    recipe = write_recipe(make_dataset("a", 20, 8), pack={"tokens": 512, "views": 40, "batch": 16})
+    for epochs, expected in ((1, 0), (1.3, 2)):
+        status, said = sphinx_train(recipe, f"epochs={epochs}")
+        assert status == expected, said
+    assert "train for 1 steps" in said
+    assert "the run was started with packs = " in said
+
+
+def test_what_a_stopped_run_had_no_time_to_show_is_made_when_it_goes_on(
+    make_dataset, write_recipe, sphinx_train, start_process, tmp_path
+):
+    recipe = write_recipe(
+        make_dataset("a", 24, 8), holdout=make_dataset("held", 6, 2), steps=None, epochs=4,
+        checkpoint={"every": 1, "keep": 100, "export_every": 2}, evaluate={"every": 2},
+    )  # fmt: skip
+    assert stop_at(start_process(recipe), tmp_path / "run", 4, signal.SIGTERM)[0] == 143
+    out = tmp_path / "run"
+    saved = max(int(path.name) for path in (out / "checkpoints").glob("[0-9]*"))
+    for later in range(saved - saved % 2 + 1, saved + 1):
+        shutil.rmtree(out / "checkpoints" / f"{later:08d}")  # go on from an even step
+    saved -= saved % 2
+    shutil.rmtree(out / f"hf-{saved}", ignore_errors=True)
+    (out / "evaluations" / f"{saved:08d}.json").unlink(missing_ok=True)
+    assert sphinx_train(recipe)[0] == 0
+    assert (out / f"hf-{saved}" / "model.safetensors").exists()
+    assert (out / "evaluations" / f"{saved:08d}.json").exists()
+
+
+def test_a_folder_that_is_read_from_is_never_the_folder_of_a_run(
+    make_dataset, write_recipe, sphinx_train, model_dir, tmp_path
+):
+    data = make_dataset("a", 6, 4)
+    recipe = write_recipe(data)
+    for place, kind in ((data, "dataset"), (model_dir, "model")):
+        before = sorted(Path(place).rglob("*"))
+        status, said = sphinx_train(recipe, f"out={place}")
+        assert status == 2
+        assert f"out: {place} holds a {kind}, which is left as it is" in said
+        assert sorted(Path(place).rglob("*")) == before
+    (tmp_path / "file").write_text("")
+    status, said = sphinx_train(recipe, f"out={tmp_path / 'file' / 'run'}")
+    assert status == 1
+    assert "cannot be written (Not a directory); name another folder" in said
 
 
 def test_what_does_not_change_the_numbers_may_change(make_dataset, write_recipe, sphinx_train):
