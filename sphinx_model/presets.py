@@ -210,7 +210,7 @@ def build(
 
 
 def generation(processor: SphinxProcessor) -> GenerationConfig:
-    """How answers are generated: greedily, up to the end that the template gives them."""
+    """How answers are generated: greedily, up to the end that the template gives them, without placeholders of images."""
     tokenizer: Any = processor.tokenizer
     # EOS is never learned after an answer, which ends with the template's own mark: its last token stops generation.
     stop = processor.encoder.codec.control(processor.stop_string())
@@ -220,6 +220,7 @@ def generation(processor: SphinxProcessor) -> GenerationConfig:
         eos_token_id=sorted({tokenizer.eos_token_id, stop[-1]}),
         pad_token_id=tokenizer.eos_token_id if pad is None else pad,
         max_new_tokens=64,
+        suppress_tokens=list(processor.encoder.placeholders),
     )
 
 

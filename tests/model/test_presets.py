@@ -6,6 +6,7 @@ import torch
 from sphinx_model import info
 from sphinx_model.encoding import Placeholders
 from sphinx_model.presets import PRESETS, build, configuration, find, make_processor
+from sphinx_model.tokenizer import template
 
 # Language models, with their heads: model cards and configurations on the Hub (sum of all tensors of the checkpoint).
 LLAMA2_13B = 13_015_864_320
@@ -150,3 +151,15 @@ def test_unknown_presets_and_foreign_tokenizers_are_refused(tokenizer):
     text.vocab_size = 100
     with pytest.raises(ValueError, match="do not belong together"):
         configuration(find("smol"), tokenizer, text)
+
+
+def test_an_answer_holds_no_placeholders_of_images(tokenizer):
+    """A young model's favourite token may be one; a view that nobody gave would be wanted at the next step."""
+    model, processor = build("nano", tokenizer, template("sphinx"))
+    (prompt,) = processor.tokenizer(["What is it?"], return_tensors="pt")["input_ids"][None]
+    with torch.no_grad():
+        hidden = model.model(input_ids=prompt).last_hidden_state[0, -1]
+        for number, place in enumerate(processor.encoder.placeholders):
+            model.lm_head.weight[place] = hidden * (100 + number)
+        made = model.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=6)
+    assert not set(made[0, prompt.shape[1] :].tolist()) & set(processor.encoder.placeholders)
