@@ -100,7 +100,7 @@ def evaluate(
             source: (len(values), _mean([own for own, _ in values]), _mean([other for _, other in values]))
             for source, values in sorted(by_source.items())
         },
-        answers=tuple(_answers(model, processor, dataset, dialect, list(means), answers, seed)),
+        answers=tuple(_answers(model, processor, dataset, dialect, sorted(right), answers, seed)),
     )
     if place is not None:
         found.write(place)
