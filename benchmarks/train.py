@@ -12,9 +12,11 @@ measure buys (see `ladder`).
 """
 
 import argparse
+import gc
 import json
 import os
 import random
+import shutil
 import statistics
 import tempfile
 import time
@@ -38,7 +40,7 @@ from sphinx_model.batching import batches
 from sphinx_model.loader import open_packs
 from sphinx_model.metrics import Totals
 from sphinx_model.objective import Objective
-from sphinx_model.recipe import OptimRecipe, PackRecipe, TrainRecipe
+from sphinx_model.recipe import OptimRecipe, PackRecipe, TrainRecipe, load
 from sphinx_model.rendering import encode, views
 from sphinx_model.world import World
 
@@ -52,13 +54,13 @@ KINDS = {
 }
 
 
-def synthetic(place: str, samples: int = 1500, seed: int = 0) -> str:
-    """Samples of `KINDS` in random order; texts are cut at 900 words."""
+def synthetic(place: str, samples: int = 1500, kinds: dict = KINDS, seed: int = 0) -> str:
+    """Samples of `kinds` in random order; texts are cut at 900 words."""
     rng = random.Random(seed)
     with DatasetWriter(place, "synthetic") as writer:
         for number in range(samples):
-            kind = rng.choices(list(KINDS), [share for share, *_ in KINDS.values()])[0]
-            _, median, sigma, pictured = KINDS[kind]
+            kind = rng.choices(list(kinds), [share for share, *_ in kinds.values()])[0]
+            _, median, sigma, pictured = kinds[kind]
             words = min(900, max(1, round(median * rng.lognormvariate(0, sigma))))
             answer = Message(role="assistant", content=(TextPart(text=" ".join(rng.choices(WORDS, k=words))),))
             size = (rng.randrange(200, 900), rng.randrange(200, 900))
@@ -235,18 +237,21 @@ def compare(options: argparse.Namespace, folder: str) -> None:
         print(f"{name:<22}{wall:>8,.0f} supervised tokens/s{cpu:>8,.0f} a CPU second   {ratios}")
 
 
-def ladder(preset: str, folder: str, seconds: float = 60.0) -> None:
+def ladder(preset: str, folder: str) -> None:
     """On a GPU: MFU of sphinx-train at real size with random weights, and what each measure buys.
 
     Runs the command itself for some steps a rung, from everything on to single measures off, and prints the median of
-    the second half of its log.
+    the second half of its log. Weights are made once.
     """
-    data = synthetic(f"{folder}/data", samples=4000)
-    full = {"pack.tokens": 4096, "pack.views": 16, "pack.batch": 8, "pack.micro_batch": 4, "parallel.compile": True,
-            "parallel.reshard": False, "threads": 12, "steps": 30, "log.every": 5, "checkpoint.every": 10**6,
-            "optim.lr": 1e-5}  # fmt: skip
+    mixed = synthetic(f"{folder}/data", samples=4000)
+    texts = synthetic(f"{folder}/texts", samples=4000, kinds={"instruction": (1.0, 400, 1.0, False)})
+    model = start.directory(preset, open_dataset(mixed), 0, Path(folder))
+    full = {"model": str(model), "data": mixed, "pack.tokens": 4096, "pack.views": 16, "pack.batch": 8,
+            "pack.micro_batch": 4, "parallel.compile": True, "parallel.reshard": False, "threads": 12, "steps": 30,
+            "log.every": 5, "checkpoint.every": 10**6, "optim.lr": 1e-5}  # fmt: skip
     rungs = {
         "all": {},
+        "texts only": {"data": texts},
         "without compile": {"parallel.compile": False},
         "micro-batches of one pack": {"pack.micro_batch": 1},
         "layers gathered twice": {"parallel.reshard": True},
@@ -255,23 +260,26 @@ def ladder(preset: str, folder: str, seconds: float = 60.0) -> None:
         "bfloat16 moments": {"optim.states": "bfloat16"},
     }
     print(f"{preset}: MFU of the language model, of the encoders, supervised tokens/s, GiB")
+    Path(folder, "empty.yaml").write_text("{}\n")
     for number, (name, change) in enumerate(rungs.items()):
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
         out = Path(folder, f"rung-{number}")
-        overrides = {**full, **change, "model": preset, "data": data, "out": str(out)}
-        recipe = Path(folder, f"{number}.yaml")
-        recipe.write_text("{}\n")
+        overrides = {**full, **change, "out": str(out)}
+        recipe = load(f"{folder}/empty.yaml", tuple(f"{key}={json.dumps(value)}" for key, value in overrides.items()))
         try:
-            from sphinx_model.recipe import load
-
-            train.train(load(str(recipe), tuple(f"{key}={json.dumps(value)}" for key, value in overrides.items())))
-        except Exception as error:
-            print(f"{name:<28} {type(error).__name__}: {str(error)[:80]}")
+            train.train(recipe)
+        except Exception as error:  # too little memory for a rung is a result
+            print(f"{name:<28} {type(error).__name__}: {str(error)[:80]}", flush=True)
             continue
         lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        shutil.rmtree(out)
         last = lines[len(lines) // 2 :]
         values = [statistics.median(line.get(key, 0.0) for line in last)
                   for key in ("mfu_llm", "mfu_encoders", "supervised_tokens_per_s", "memory_gib")]  # fmt: skip
-        print(f"{name:<28} {values[0]:6.1%} {values[1]:6.1%} {values[2]:10,.0f} {values[3]:8.1f}")
+        print(f"{name:<28} {values[0]:6.1%} {values[1]:6.1%} {values[2]:10,.0f} {values[3]:8.1f}", flush=True)
 
 
 def main() -> None:
