@@ -210,7 +210,7 @@ def build(
 
 
 def generation(processor: SphinxProcessor) -> GenerationConfig:
-    """How answers are generated: greedily, up to the end that the template gives them, without placeholders of images."""
+    """How answers are generated: greedily, up to the end that the template gives them, without placeholders."""
     tokenizer: Any = processor.tokenizer
     # EOS is never learned after an answer, which ends with the template's own mark: its last token stops generation.
     stop = processor.encoder.codec.control(processor.stop_string())
