@@ -1,12 +1,13 @@
 """Converting pictures with COCO annotations against `tar -cf` and `sync` of the same files, one core each; and memory.
 
-The first part writes 12,000 JPEGs of about 170 kB (texture, with valid structure) and a COCO file with seven boxes and
-outlines a picture, and converts them with one worker, start-up included. Target: at least 0.7 of tar's speed. Every
-contender is pinned to one core and ends with its files synced by itself (`sync FILE` for tar), so that the kernel's
-work for it is done there and counted: CPU time, user and system, is what is compared; wall time is shown beside it. The
-bare loop is what Python can do at most: it reads every picture, checks its structure, hashes it, writes it to one tar
-and syncs that, without a look at annotations. `--decode` is outside the target. The second part plans a COCO file of 5
-GB and prints the peak of the memory. Run: python benchmarks/convert.py [GIGABYTES]
+The first part writes 12,000 JPEGs of about 170 kB (texture, with valid structure) and a COCO file with seven boxes
+and outlines a picture, and converts them, as folders of classes and with the COCO file, with one worker, start-up
+included. Target: at least 0.7 of tar's speed. Every contender is pinned to one core and ends with its files synced by
+itself (`sync FILE` for tar), so that the kernel's work for it is done there and counted: CPU time, user and system,
+is what is compared; wall time is shown beside it. The bare loop is what Python can do at most: it reads every
+picture, checks its structure, hashes it, writes it to one tar and syncs that, without a look at annotations.
+`--decode` is outside the target. The second part plans a COCO file of 5 GB and prints the peak of the memory. Run:
+python benchmarks/convert.py [GIGABYTES]
 """
 
 import json
@@ -26,7 +27,7 @@ import cv2
 import numpy as np
 
 COUNT, SIDE, ROUNDS = 12_000, 480, 3
-CONVERT = [str(Path(sys.executable).with_name("sphinx-data")), "convert", "--format", "coco"]
+CONVERT = [str(Path(sys.executable).with_name("sphinx-data")), "convert", "--format"]
 BARE = """
 import os, sys
 import xxhash
@@ -75,12 +76,17 @@ def speed(place: Path) -> None:
     size = write_pictures(place / "images") / 1e6
     with open(place / "a.json", "w") as file:
         file.writelines(coco(COUNT))
-    convert = [*CONVERT, place / "a.json", "--images", place / "images", "--out", place / "out", "--workers", "1"]
+    for number, file in enumerate(sorted((place / "images").iterdir())):
+        (place / "classes" / f"{number % 20}").mkdir(parents=True, exist_ok=True)
+        os.link(file, place / "classes" / f"{number % 20}" / file.name)
+    out = ["--out", place / "out", "--workers", "1"]
+    convert = [*CONVERT, "coco", place / "a.json", "--images", place / "images", *out]
     archive = place / "all.tar"
     contenders = {
         "tar -cf + sync": ["sh", "-c", f"tar -cf {archive} -C {place} images && sync {archive}"],
         "bare loop": [sys.executable, "-c", BARE, place / "images", archive],
-        "convert": convert,
+        "convert, classes": [*CONVERT, "imagefolder", place / "classes", *out],
+        "convert, COCO": convert,
         "convert --decode": [*convert, "--decode"],
     }
     costs: dict[str, list[Cost]] = {name: [] for name in contenders}

@@ -204,7 +204,7 @@ def compare(options: argparse.Namespace, folder: str) -> None:
     """Print supervised tokens a second of all, and the ratios, by wall clock and by CPU time."""
     recipe = TrainRecipe(
         model="nano", data=options.dataset or synthetic(f"{folder}/data"), out=folder, epochs=1,
-        optim=OptimRecipe(lr=1e-4), pack=PackRecipe(tokens=options.tokens, views=80, batch=2, micro_batch=1),
+        optim=OptimRecipe(lr=1e-4), pack=PackRecipe(tokens=options.tokens, views=80, batch=2, micro_batch=2),
     )  # fmt: skip
     dataset, alone = open_dataset(recipe.data), World(0, 1, torch.device("cpu"), 600)
     place = start.directory("nano", dataset, 0, Path(folder))
