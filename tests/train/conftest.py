@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from model.conftest import make_config, make_model, processor, tokenizer  # noqa: F401 (fixtures)
+from transformers import MixtralConfig
 
 from sphinx_data import open_dataset
 from sphinx_data.cli import run
@@ -38,6 +39,15 @@ def model_dir(make_model, processor, tmp_path_factory):  # noqa: F811
     make_model(freeze_encoders=False).save_pretrained(place)
     processor.save_pretrained(place)
     return str(place)
+
+
+def mixtral(**changes) -> MixtralConfig:
+    """A language model of four experts, as small as the fixtures' Llama."""
+    return MixtralConfig(
+        vocab_size=512, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2, max_position_embeddings=2048,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2, **changes,
+    )  # fmt: skip
 
 
 @pytest.fixture

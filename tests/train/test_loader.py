@@ -9,7 +9,7 @@ import pytest
 import torch
 from msgspec.structs import replace
 from samples import picture_sample, text_sample
-from transformers import MixtralConfig
+from train.conftest import mixtral
 
 from sphinx_data import DatasetWriter
 from sphinx_data.errors import InputError
@@ -102,15 +102,8 @@ def gradients(model, losses):
 ATTENTION = pytest.mark.parametrize("attention", ["sdpa", packed_attention.NAME])
 
 
-MIXTRAL = MixtralConfig(
-    vocab_size=512, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-    num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2, max_position_embeddings=2048, pad_token_id=0,
-    bos_token_id=1, eos_token_id=2,
-)  # fmt: skip
-
-
 @ATTENTION
-@pytest.mark.parametrize("language", [{}, {"text_config": MIXTRAL}], ids=["llama", "mixtral"])
+@pytest.mark.parametrize("language", [{}, {"text_config": mixtral()}], ids=["llama", "mixtral"])
 def test_packed_and_unpacked_training_give_equal_loss_and_gradients(make_model, make_packs, write, attention, language):
     model = make_model(freeze_encoders=False, **language).train()
     model.model.language_model.set_attn_implementation(attention)

@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.distributed.checkpoint as dcp
 from safetensors.torch import load_file
-from transformers import MixtralConfig
+from train.conftest import mixtral
 
 from sphinx_model.metrics import read_lines
 
@@ -150,11 +150,7 @@ def test_groups_of_ranks_that_each_hold_the_model_train_what_one_process_does(
 def test_sharded_experts_train_what_one_process_does(
     make_dataset, write_recipe, start_ranks, sphinx_train, make_model, processor, tmp_path, lora
 ):
-    text = MixtralConfig(
-        vocab_size=512, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2, max_position_embeddings=2048,
-        pad_token_id=0, bos_token_id=1, eos_token_id=2, output_router_logits=True, router_aux_loss_coef=0.1,
-    )  # fmt: skip
+    text = mixtral(output_router_logits=True, router_aux_loss_coef=0.1)
     place = tmp_path / "moe"
     make_model(text_config=text).save_pretrained(place)
     processor.save_pretrained(place)

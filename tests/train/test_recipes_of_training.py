@@ -16,7 +16,8 @@ import torch
 from msgspec.structs import replace
 from safetensors.torch import load_file
 from samples import picture_sample
-from transformers import AutoModelForImageTextToText, MixtralConfig
+from train.conftest import mixtral
+from transformers import AutoModelForImageTextToText
 
 from sphinx_data import DatasetWriter, open_dataset
 from sphinx_data.dialects import dialect
@@ -123,11 +124,7 @@ def test_adapters_train_alone_and_are_merged_when_exported(
 def test_a_mixture_of_experts_trains_with_its_balance_loss(
     make_dataset, write_recipe, sphinx_train, make_model, processor, tmp_path
 ):
-    text = MixtralConfig(
-        vocab_size=512, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2, max_position_embeddings=2048,
-        pad_token_id=0, bos_token_id=1, eos_token_id=2, output_router_logits=True, router_aux_loss_coef=0.5,
-    )  # fmt: skip
+    text = mixtral(output_router_logits=True, router_aux_loss_coef=0.5)
     place = tmp_path / "moe"
     make_model(text_config=text).save_pretrained(place)
     processor.save_pretrained(place)
