@@ -13,6 +13,7 @@ from sphinx_data.dataset.reader import Dataset
 from sphinx_data.report.charts import table
 from sphinx_data.report.markup import Html, el, join
 from sphinx_data.report.pictures import thumbnail
+from sphinx_data.sample import ImagePart
 from sphinx_model.report.curves import Line, chart
 
 _BYTES = 30_000  # of a picture
@@ -119,7 +120,7 @@ def _card(held: Dataset, shown: Mapping[str, Any], found: Found) -> Html:
             el("li", el("b", steps), el("span", el("bdi", _short(text) or "(nothing)"), class_=verdict), class_=verdict)
         )
     return el(
-        "article", _picture(held, shown["row"]),
+        "article", _pictures(held, shown["row"]),
         el("div", el("p", el("bdi", _short(shown["question"])), class_="question"),
            el("p", "truth: ", el("bdi", _short(shown["truth"])), class_="truth"), el("ol", rows, class_="told"),
            el("small", shown["id"])),
@@ -131,9 +132,15 @@ def _steps(steps: Sequence[int]) -> str:
     return f"step {steps[0]:,}" if len(steps) == 1 else f"steps {steps[0]:,} to {steps[-1]:,}"
 
 
-def _picture(held: Dataset, row: int) -> Html:
+def _pictures(held: Dataset, row: int) -> Html:
+    """The pictures of a question, which may have none or several."""
+    content = held.sample(row).messages[0].content
+    return join([_picture(held, row, part.image) for part in content if isinstance(part, ImagePart)])
+
+
+def _picture(held: Dataset, row: int, image: int) -> Html:
     try:
-        small = thumbnail(held[row].images[0], _BYTES)
+        small = thumbnail(held[row].images[image], _BYTES)
         problem = small.problem
     except Exception as error:  # whatever a damaged sample raises; the answers are still worth showing
         return el("p", f"Its picture cannot be read: {type(error).__name__}.", class_="problem")

@@ -102,10 +102,12 @@ def _head(facts: Facts, log: Log, found: answers.Found) -> Html:
         f"{recipe.pack.tokens:,} tokens, {plan.fill:.1%} full; {recipe.pack.batch:,} packs a step, "
         f"{epochs:.2f} epochs.",
         f"Left out of packs: {dropped}." if dropped else "",
+        f"Samples cut at turns: {plan.split:,}." if plan.split else "",
     ]
     tiles: list[tuple[str, str]] = []
     if len(log):
-        tiles += [(f"{log.mean('loss', 0.05):.4f}", f"loss, mean of the last {_last(log):,} steps")]
+        last = "loss of the last step" if _last(log) == 1 else f"loss, mean of the last {_last(log):,} steps"
+        tiles += [(f"{log.mean('loss', 0.05):.4f}", last)]
     if found:
         newest = found[max(found)]
         tiles += [("-" if newest["loss"] is None else f"{newest['loss']:.4f}", f"held-out loss at step {max(found):,}")]

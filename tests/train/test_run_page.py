@@ -23,12 +23,13 @@ from sphinx_data import DatasetWriter, cli, open_dataset
 from sphinx_data.dialects import dialect
 from sphinx_data.errors import OutputError, UsageError
 from sphinx_data.report.markup import text
+from sphinx_data.sample import Image, ImagePart, Message, TextPart
 from sphinx_model import lengths, packing, report
 from sphinx_model import recipe as recipes
 from sphinx_model.loader import BadSamples, PackDataset
 from sphinx_model.loss import IGNORE
 from sphinx_model.rendering import encode
-from sphinx_model.report import curves, fed, log
+from sphinx_model.report import answers, curves, fed, log
 from sphinx_model.train import command
 
 HOSTILE = "</script></style><|image|></s><img src=x onerror=alert(1)> 'quotes' https://example.org/x.js"
@@ -130,7 +131,7 @@ def test_the_page_says_what_the_log_says(run):
     lines = [json.loads(line) for line in (run[0] / "log.jsonl").read_text().splitlines()]
     head = {words(node[2][1]): words(node[2][0]) for node in nodes(next(nodes(page, None, "tiles")), "div")}
     assert "finished: 6 steps" in words(page)
-    assert head["loss, mean of the last 1 steps"] == f"{lines[-1]['loss']:.4f}"
+    assert head["loss of the last step"] == f"{lines[-1]['loss']:.4f}"
     assert head["tokens learned"] == f"{sum(line['supervised_tokens'] for line in lines):,}"
     assert head["held-out loss at step 6"] == f"{json.loads((run[0] / 'evaluation.json').read_text())['loss']:.4f}"
     table = {row[0]: row for row in rows(section(page, "sources"))}
@@ -383,3 +384,19 @@ def test_the_page_works_in_a_browser(run, tmp_path):
         assert tab.run("getComputedStyle(document.body).backgroundColor") != light
         assert tab.complaints == []
         assert {url[:15] for url in tab.requests if not url.startswith(("file://", "about:"))} <= {"data:image/jpeg"}
+
+
+def test_a_question_shows_the_pictures_that_it_has(tmp_path):
+    """None, one or two, in a row of their own; a text alone was once shown as a picture that cannot be read."""
+    answer = Message(role="assistant", content=(TextPart(text="yes"),))
+    with DatasetWriter(str(tmp_path / "held"), "held") as writer:
+        for number, count in enumerate((0, 1, 2)):
+            images = tuple(Image(file=f"{image}.png", width=8, height=8) for image in range(count))
+            asked = (*(ImagePart(image=image) for image in range(count)), TextPart(text="Is it?"))
+            sample = replace(picture_sample("held", number), images=images, regions=(),
+                             messages=(Message(role="user", content=asked), answer))  # fmt: skip
+            writer.add(sample, [png((9, 9, 9), 8, 8)] * count)
+    held = open_dataset(str(tmp_path / "held"))
+    shown = [answers._pictures(held, row) for row in range(3)]
+    assert [str(part).count("<img") for part in shown] == [0, 1, 2]
+    assert "cannot be read" not in "".join(map(str, shown))
