@@ -26,6 +26,7 @@ _MAGIC = {
     b"\xff\xfe": "text in UTF-16; save it as UTF-8", b"\xfe\xff": "text in UTF-16; save it as UTF-8",
     b"version https://git-lfs": "a pointer of Git LFS; get the file itself with git lfs pull",
 }  # fmt: skip
+_CVAT = "CVAT's own XML; export it from CVAT as COCO or Pascal VOC"
 _ROWS = (".json", ".jsonl", ".parquet", ".arrow", ".csv", ".tsv", ".gz", ".zst")
 
 
@@ -167,6 +168,9 @@ def _inside(glimpse: Glimpse) -> str:
 
 def _seen(glimpse: Glimpse) -> str:
     if glimpse.is_folder:
+        marked = next((name for name in glimpse.names if name.lower().endswith(".xml")), None)
+        if marked and _is_cvat(head(storage.join(glimpse.path, marked), 1 << 10)):
+            return _CVAT
         return f"a folder with {', '.join(sorted(glimpse.extensions)) or 'no files'}"
     try:
         first = glimpse.rows[0] if glimpse.rows else None
@@ -178,13 +182,19 @@ def _seen(glimpse: Glimpse) -> str:
             return f"JSON with {_listed(keys)}"
     except InputError as error:
         return str(error).removeprefix(f"{glimpse.path}: ")
-    head = glimpse.head
-    if not head:
+    beginning = glimpse.head
+    if not beginning:
         return "an empty file, or an archive that holds no single file"
-    kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
-    if kind is None and b"\0" in head[:512]:
+    kind = next((kind for magic, kind in _MAGIC.items() if beginning.startswith(magic)), None)
+    if kind is None and _is_cvat(beginning):
+        kind = _CVAT
+    if kind is None and b"\0" in beginning[:512]:
         kind = "a file that is neither text, JSON nor a table"
-    return kind or f"a file that begins with {short(head[:40].decode('utf-8', 'replace'))}"
+    return kind or f"a file that begins with {short(beginning[:40].decode('utf-8', 'replace'))}"
+
+
+def _is_cvat(head: bytes) -> bool:
+    return b"<annotations>" in head and b"<version>" in head
 
 
 def _listed(keys: Iterable[str]) -> str:

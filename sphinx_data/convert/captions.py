@@ -34,7 +34,8 @@ _NAMES = {
     "vi": "Vietnamese", "th": "Thai", "id": "Indonesian", "sv": "Swedish", "uk": "Ukrainian", "he": "Hebrew",
 }  # fmt: skip
 _ENOUGH = 200  # pictures whose captions tell a file's language
-_HEADERS = ("image_name|", "image|", "image_name,")
+_PICTURES = ("image", "image_name", "filename")  # the first column of a table
+_CAPTIONS = {"caption", "comment", "sentence"}
 
 
 class Options(QuestionOptions, frozen=True, kw_only=True):
@@ -61,12 +62,11 @@ def recognise(glimpse: Glimpse) -> bool:
         lists = [entry.get("caption") for entry in glimpse.records if isinstance(entry, dict)]
         return glimpse.record_has("image_id", "caption") and all(isinstance(said, list) for said in lists)
     first = glimpse.lines[0].lower().replace(" ", "") if glimpse.lines else ""
-    flickr8k = first.startswith("image,caption") and glimpse.path.endswith(".txt")  # a CSV is anybody's own
-    return (
-        flickr8k
-        or first.startswith(_HEADERS)
-        or ("#" in first.partition("\t")[0] and ".jpg" in first and "\t" in first)
-    )
+    if "#" in first.partition("\t")[0] and ".jpg" in first and "\t" in first:
+        return True
+    picture, *others = first.split("|" if "|" in first else ",")
+    own = picture == "image" and "|" not in first and not glimpse.path.endswith(".txt")  # a CSV is anybody's own
+    return picture in _PICTURES and not own and not _CAPTIONS.isdisjoint(others)
 
 
 def records(inputs: Inputs, options: Options) -> Iterator[Record]:

@@ -60,7 +60,8 @@ def records(inputs: Inputs, options: Options) -> Iterator[Record]:
                 why = Reject(input=file.label, record=place, level="record", rule="row-invalid", detail=detail)
                 yield Record(input=file.label, record=place, reject=why)
                 continue
-            media = find_media(root, *([f"{folder}/{match[1]}"] if folder else []), *tails(match[1], "images"))
+            beside = [f"{folder}/{match[1]}", f"{folder}/images/{match[1]}"] if folder else []
+            media = find_media(root, *beside, *tails(match[1], "images"))
             raw = msgspec.json.encode({"text": _unquoted(match[2])})
             yield Record(input=file.label, record=place, id=unique(f"{stem}/{place}"), media=(media,), raw=raw)
 

@@ -13,6 +13,7 @@ files made after ImageNet's description. The licence is the data set's own: give
 
 import json
 import os
+import re
 from collections.abc import Iterator
 
 from sphinx_data import storage
@@ -33,6 +34,7 @@ from sphinx_data.phrasing import choose, english
 from sphinx_data.sample import Built, Reject, Struct
 
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".avif")
+_MASK = re.compile(r"(.*)_(?:seg|mask|masks|parts_\d+|gt|labels?|annotation)", re.IGNORECASE)
 _SPLITS = {"train", "val", "valid", "validation", "test", "training", "testing"}
 _PARTS = {  # folders of a data set of another kind, no classes
     "images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "masks", "labels", "annotations",
@@ -113,11 +115,21 @@ def recognise(glimpse: Glimpse) -> bool:
     """A folder with several folders below it, most files pictures in these, without annotation files; or splits."""
     pictures = [name for name in glimpse.names if "/" in name and name.lower().endswith(_EXTENSIONS)]
     tables = [name for name in glimpse.names if name.endswith((".json", ".jsonl", ".tsv", ".lst"))]
-    annotated = len(tables) > 1 or any("/" not in name for name in tables)
+    within = any("/" in name and name.lower().endswith((".csv", ".xml")) for name in glimpse.names)
+    annotated = within or len(tables) > 1 or any("/" not in name for name in tables) or _has_masks(pictures)
     if not glimpse.is_folder or annotated or 2 * len(pictures) <= len(glimpse.names):
         return False
     folders = {entry.name.lower() for entry in os.scandir(glimpse.path) if entry.is_dir()}
-    return folders <= _SPLITS or (len(folders) > 1 and not folders & (_SPLITS | _PARTS))
+    if folders <= _SPLITS:
+        below = {part for name in pictures for part in name.lower().split("/")[1:-1][:1]}
+        return bool(below) and not below & _PARTS
+    return len(folders) > 1 and not folders & (_SPLITS | _PARTS)
+
+
+def _has_masks(pictures: list[str]) -> bool:
+    """Whether a picture has its segmentation beside it, ``x_seg.png`` beside ``x.jpg``, as in ADE20K."""
+    stems = {os.path.splitext(name)[0] for name in pictures}
+    return any(match and match[1] in stems for match in map(_MASK.fullmatch, stems))
 
 
 def records(inputs: Inputs, options: Options) -> Iterator[Record]:

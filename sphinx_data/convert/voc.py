@@ -1,9 +1,10 @@
 """Pascal VOC: one XML a picture, in the devkit's layout or beside the pictures (LabelImg, Roboflow, CVAT).
 
-Input: a folder such as ``VOCdevkit`` with ``VOC2007/Annotations/*.xml`` and ``VOC2007/JPEGImages``, a flat folder of
-XML and pictures, or XML files with ``--images``. The picture is the one that ``<filename>`` names, else the one with
-the XML's own name; a size that is not the picture's is a reject. Coordinates are VOC's: pixels are counted from 1 and
-both ends are included. One sample a picture: "Detect all objects in the image." -> "There is a dog [...] and ...".
+Input: a folder such as ``VOCdevkit`` with ``VOC2007/Annotations/*.xml`` and ``VOC2007/JPEGImages``, one of XML with
+``images`` beside it, a flat folder of XML and pictures, or XML files with ``--images``. The picture is the one that
+``<filename>`` names, else the one with the XML's own name; a size that is not the picture's is a reject. Coordinates
+are VOC's: pixels are counted from 1 and both ends are included. One sample a picture: "Detect all objects in the
+image." -> "There is a dog [...] and ...".
 ``--set image_set=trainval`` takes the pictures of ``ImageSets/Main/trainval.txt`` only. Parts of people and the
 segmentation PNGs are not read. VOC's photos are Flickr's under their terms: http://host.robots.ox.ac.uk/pascal/VOC/
 """
@@ -40,6 +41,7 @@ from sphinx_data.sample import Built, Reject
 
 _NAMED = re.compile(rb"<filename>\s*(.*?)\s*</filename>", re.DOTALL)
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".bmp", ".webp", ".tif")
+_BESIDE = ("JPEGImages", "images", "Images", "img")  # folders of pictures beside one of XML files, or one above it
 _CLASSES = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "TV monitor"}
 
 
@@ -61,8 +63,9 @@ def recognise(glimpse: Glimpse) -> bool:
     paths = [name for name in glimpse.names if name.lower().endswith(".xml")]
     if not paths or (glimpse.is_folder and any("Sentences/" in name for name in glimpse.names)):
         return False
-    path = storage.join(glimpse.path, paths[0]) if glimpse.is_folder else glimpse.path
-    return b"<annotation" in storage.read_bytes(path)[:2000]
+    root = parsed(storage.read_bytes(storage.join(glimpse.path, paths[0]) if glimpse.is_folder else glimpse.path))
+    labelme = root is not None and root.find("object/polygon/pt") is not None  # the XML of MIT's LabelMe
+    return root is not None and root.tag == "annotation" and not labelme
 
 
 def class_names(inputs: Inputs) -> Iterator[str]:
@@ -90,11 +93,17 @@ def _files(inputs: Inputs) -> Iterator[tuple[str, str, int]]:
                 raise InputError(f"{place}: does not exist")
             yield os.path.basename(place), place, storage.size(place)
             continue
-        if os.path.basename(os.path.abspath(place)) == "Annotations" and inputs.images is None:
-            raise UsageError(f"{place}: voc needs the folder above it, or --images DIR for the pictures")
+        if inputs.images is None and os.path.basename(os.path.abspath(place)).lower() == "annotations":
+            _refuse_alone(place)
         for name, size in storage.list_files(place):
             if name.lower().endswith(".xml"):
                 yield name, storage.join(place, name), size
+
+
+def _refuse_alone(place: str) -> None:
+    """XML files whose pictures lie in a folder beside theirs."""
+    if not any(name.endswith(_EXTENSIONS) for name in os.listdir(place)):
+        raise UsageError(f"{place}: voc needs the folder above it, or --images DIR for the pictures")
 
 
 def _records(inputs: Inputs, options: Options) -> Iterator[Record]:
@@ -156,9 +165,11 @@ class _Chosen:
 def _picture(root: str, name: str, named: str) -> Media:
     """The picture of an XML file: the one it names, else the one with its own name."""
     folder, _, base = name.rpartition("/")
-    above, _, last = folder.rpartition("/")
-    beside = [f"{above}/{sub}" if above else sub for sub in ("JPEGImages", "images")] if last == "Annotations" else []
-    folders = [*beside, *([folder] if folder else []), ""]
+    parts = folder.split("/") if folder else []
+    above = [parts[:count] for count in range(len(parts) - 1, -1, -1)][:2]
+    beside = ["/".join([*each, sub]) for each in above for sub in _BESIDE]
+    devkit = bool(parts) and parts[-1] == "Annotations"
+    folders = [*beside, folder, ""] if devkit else [folder, *beside, ""]
     stem = os.path.splitext(base)[0]
     names = [named.replace("\\", "/").rpartition("/")[2]] if named else []
     names += [f"{stem}{extension}" for extension in _EXTENSIONS]

@@ -306,6 +306,17 @@ def test_a_real_voc_picture(run):
     assert answered(sample) == len(sample.regions) == 14
 
 
+@pytest.mark.parametrize(
+    ("xml", "picture"),
+    [("annotations/a.xml", "images/a.jpg"), ("annotations/xmls/a.xml", "images/a.jpg"), ("train/a.xml", "train/a.jpg")],
+)
+def test_pictures_of_voc_are_found_beside_the_folder_of_xml(run, photo, tmp_path, xml, picture):
+    photo(f"set/{picture}")
+    (tmp_path / "set" / xml).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "set" / xml).write_text(voc(voc_object("dog", (1, 1, 20, 20))))
+    assert len(run("voc", tmp_path / "set").samples) == 1
+
+
 def test_voc_counts_pixels_from_one(run, photo, tmp_path):
     photo()
     part = voc_object("head", (1, 1, 2, 2)).replace("object", "part")

@@ -91,3 +91,31 @@ def test_lists_of_pictures_without_annotations_are_of_no_format(tmp_path):
     (tmp_path / "info.json").write_text('{"images": [{"id": 1}], "categories": []}')
     with pytest.raises(UsageError, match="is of no known format"):
         found(tmp_path / "info.json")
+
+
+NOT_OURS = {
+    "the XML of CVAT": {"annotations.xml": "<annotations>\n<version>1.1</version><image/></annotations>", "a.jpg": ""},
+    "the XML of MIT's LabelMe": {
+        "a.xml": "<annotation><object><polygon><pt><x>1</x></pt></polygon></object></annotation>", "a.jpg": "",
+    },
+    "a table of boxes": {"a.csv": "image_name,label_name,x1,y1,x2,y2\na.jpg,dog,0,1,1,2\n", "images/a.jpg": ""},
+    "tables beside pictures": {"one/a.jpg": "", "one/b.jpg": "", "one/x.csv": "image,label", "two/c.jpg": ""},
+    "masks beside pictures": {"abbey/1.jpg": "", "abbey/1_seg.png": "", "airport/2.jpg": ""},
+    "pictures of splits without classes": {"train/a.jpg": "", "val/b.jpg": ""},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("files", NOT_OURS.values(), ids=NOT_OURS)
+def test_folders_that_only_look_like_one_of_ours_are_refused(tmp_path, files):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match="is of no known format"):
+        found(tmp_path)
+
+
+def test_the_xml_of_cvat_is_called_so(tmp_path):
+    (tmp_path / "a.xml").write_text("<annotations>\n<version>1.1</version><image/></annotations>")
+    for place in (tmp_path, tmp_path / "a.xml"):
+        with pytest.raises(UsageError, match="CVAT's own XML; export it from CVAT as COCO or Pascal VOC"):
+            found(place)

@@ -205,7 +205,7 @@ def test_long_pages_are_read_in_parts(run, photo, write_json):
     assert short.rules() == [("turn", "page-not-read")]
 
 
-# DocBank: no real file at hand; written after the published description.
+# DocBank: rows as in the repository's samples, whose pages may not be redistributed.
 def tokens(*rows) -> str:
     return "".join("\t".join(map(str, [text, *box, 0, 0, 0, "CMR10", label])) + "\n" for text, box, label in rows)
 
@@ -230,6 +230,36 @@ def test_docbank(run, photo, tmp_path):
     assert (sample.task, sample.license) == ("layout", "Apache-2.0")
     assert text_of(sample)[1].startswith("There are three paragraph [0.30, 0.10, 0.40, 0.12; ")
     assert found.rules() == [("region", "row-invalid"), ("region", "category-unknown")]
+
+
+def test_columns_of_docbank_are_told_apart(run, photo, tmp_path):
+    """The files list the words of both columns line by line."""
+    photo("a_0_ori.jpg", 1000, 1000)
+    words = [("Across", (100, 20, 500, 30), "paragraph"), ("both", (505, 20, 900, 30), "paragraph")]
+    for top in range(100, 220, 12):
+        words += [("on", (100, top, 300, top + 10), "paragraph"), ("the", (306, top, 480, top + 10), "paragraph")]
+        words += [("right", (520, top, 700, top + 10), "paragraph"), ("side", (706, top, 900, top + 10), "paragraph")]
+    for top in range(400, 448, 12):
+        words += [("below", (100, top, 480, top + 10), "paragraph"), ("cell", (520, top, 600, top + 10), "table")]
+        words += [("0.5", (700, top, 800, top + 10), "table")]
+    (tmp_path / "a_0.txt").write_text(tokens(*words))
+    (sample,) = run("docbank", tmp_path / "a_0.txt").samples
+    assert [(region.label, region.box) for region in sample.regions] == [
+        ("paragraph", (100, 20, 900, 30)), ("paragraph", (100, 100, 480, 218)), ("paragraph", (520, 100, 900, 218)),
+        ("paragraph", (100, 400, 480, 446)), ("table", (520, 400, 800, 446)),
+    ]  # fmt: skip
+    assert sample.regions[1].text == " ".join(["on the"] * 10)
+
+
+def test_words_far_apart_in_one_column_stay_together(run, photo, tmp_path):
+    photo("a_0_ori.jpg", 1000, 1000)
+    words = [("a", (100, 20, 200, 30), "paragraph"), ("number", (880, 20, 900, 30), "paragraph")]
+    for line in range(14):  # wide spaces, but never at one place
+        top, cut = 34 + 12 * line, 300 + 29 * line
+        words += [("a", (100, top, cut, top + 10), "paragraph"), ("b", (cut + 20, top, 900, top + 10), "paragraph")]
+    (tmp_path / "a_0.txt").write_text(tokens(*words))
+    (sample,) = run("docbank", tmp_path / "a_0.txt").samples
+    assert [region.box for region in sample.regions] == [(100, 20, 900, 200)]
 
 
 def test_im2latex(run):
