@@ -5,7 +5,7 @@ or as files whose paths stand in ``pages.N.image.uri``, below ``--images DIR`` o
 and picture on a page becomes a region with Docling's label ("section header", "list item", ...) and its text; boxes
 are turned from points, counted from the bottom or the top as they say, to pixels. One sample a page: "Detect the layout
 of the document in the image." A page without a picture is a reject. The boxes are Docling's, not a person's. Licence
-of the documents: ``--license``. Made after the published schema, version 1; no published file was at hand.
+of the documents: ``--license``. Tested on the files of docling-core's repository, versions 1.0 to 1.10 of the schema.
 https://github.com/docling-project/docling-core
 """
 
@@ -106,9 +106,9 @@ def _record(
     width, height = _size(said.get("size"))
     image = said.get("image")
     uri = image.get("uri") if isinstance(image, dict) else None
-    if not isinstance(uri, str) or not width or not height:
+    if not isinstance(uri, str) or not uri or not width or not height:
         rule, detail = ("no-page-image", "It has no picture; export with page images.")
-        if isinstance(uri, str):
+        if isinstance(uri, str) and uri:
             rule, detail = "page-invalid", f"size {short(said.get('size'))} is no size of a page."
         return msgspec.structs.replace(made, rejects=(reject(made, "image", rule, detail),))
     blocks, lost = _blocks(made, placed, height)

@@ -52,13 +52,13 @@ def _says_plural(group: Group, phrase: str) -> bool:
 def layout_answer(groups: Sequence[Group]) -> tuple[Part, ...]:
     """SPHINX-X, Fig. 7: names of classes as they are, a number where there are several, the most frequent first."""
     ordered = sorted(groups, key=lambda group: -len(group.regions))
-    alone = len(ordered) == 1 and len(ordered[0].regions) == 1
+    single = len(ordered[0].regions) == 1  # so is every other
     parts: list[Part] = []
     for index, group in enumerate(ordered):
-        lead = _between(index, len(ordered)) if index else ("There is " if alone else "There are ")
+        lead = _between(index, len(ordered)) if index else ("There is " if single else "There are ")
         count = len(group.regions)
         words = f"{english.number(count)} " if count > 1 and group.exact else ""
-        if alone:
+        if single:
             words = english.with_article(group.name).removesuffix(group.name)
         parts += (TextPart(text=lead + words), RegionPart(regions=group.regions, form="box", text=group.name))
     return (*parts, TextPart(text=" in the image."))

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 
+import pytest
 from converting import Run, text_of
 from PIL import Image
 
@@ -55,7 +56,7 @@ def test_pages_become_layout(tmp_path):
         ("table", None, (20, 160, 180, 360)),
     ]
     assert (sample.id, sample.task) == ("test/a/1", "layout")
-    assert text_of(sample)[1].startswith("There are ")
+    assert text_of(sample)[1].startswith("There is a section header [")
 
 
 def test_pictures_of_pages_as_files(tmp_path, photo):
@@ -65,6 +66,13 @@ def test_pictures_of_pages_as_files(tmp_path, photo):
     (tmp_path / "a.json").write_text(json.dumps(document(pages=pages)))
     (sample,) = Run("docling", tmp_path / "a.json").samples
     assert sample.regions[0].box == (10, 10, 60, 20)
+
+
+@pytest.mark.parametrize("image", [None, {"uri": ""}, {"uri": None}, "a.png"])
+def test_a_page_without_picture_says_so(tmp_path, image):
+    pages = {"1": {"page_no": 1, "size": {"width": 100, "height": 200}, "image": image}}
+    (tmp_path / "a.json").write_text(json.dumps(document(pages=pages)))
+    assert Run("docling", tmp_path).rules() == [("image", "no-page-image")]
 
 
 def test_damaged_files_and_pictures_cost_themselves(tmp_path):
