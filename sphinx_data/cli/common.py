@@ -33,7 +33,9 @@ def describing(function: Function) -> Function:
         [
             click.option("--license", help="SPDX licence of the data, where the input does not say."),
             click.option("--language", help="BCP 47 language of the data, e.g. en."),
-            click.option("--split", default="train", show_default=True),
+            click.option(
+                "--split", default="train", show_default=True, help="Split of the data, where the input does not say."
+            ),
             click.option("--seed", default=0, show_default=True),
             click.option(
                 "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other parameter, repeatable."

@@ -2,6 +2,7 @@
 
 import heapq
 import os
+import re
 import stat
 from array import array
 from bisect import bisect_left
@@ -18,6 +19,9 @@ from sphinx_data.sample import Struct
 
 MISSING = -1
 _LATEST = 1 << 16
+_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+           "test": "test", "testing": "test"}  # fmt: skip
+_ADDED = re.compile(r"[-_ ]?(data|set|images|\d+)$")  # training_data, train2017
 
 
 class CommonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -126,6 +130,12 @@ def limited(make: Callable[[], Iterator[RecordT]], options: CommonOptions) -> It
                 push(heap, (key, -position))
     chosen = {-position for _, position in heap}
     return (record for position, record in enumerate(make()) if position in chosen or not record.id)
+
+
+def split_of(name: str) -> str | None:
+    """The split that the last folder named after one speaks of: ``valid/labels/a.xml`` -> val."""
+    folders = reversed(name.lower().split("/")[:-1])
+    return next((found for folder in folders if (found := _SPLITS.get(_ADDED.sub("", folder)))), None)
 
 
 class UniqueIds:

@@ -59,6 +59,7 @@ class Record(Struct, frozen=True, kw_only=True):
     license: str | None = None  # of the annotations, where the file says it
     image_license: str | None = None  # of the pictures, where the file says it
     language: str | None = None  # where the whole file has one
+    split: str | None = None  # where the file says it
     rejects: tuple[Reject, ...] = ()
 
     @property

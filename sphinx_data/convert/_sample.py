@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sphinx_data.convert._common import CommonOptions, Identified
+from sphinx_data.convert._common import CommonOptions, Identified, split_of
 from sphinx_data.licenses import UNKNOWN
 from sphinx_data.media import Prepared
 from sphinx_data.sample import (
@@ -63,7 +63,7 @@ def built(
         regions: in pixels of the stored pictures (`_frame.Frame.region`).
         license: of the annotations, as the format or record says it.
         image_licenses: one for each picture where they have their own.
-        meta: further facts; changes of pictures are added.
+        meta: further facts; changes of pictures are added. A `split` that the record states is the sample's.
     """
     facts = dict(meta or {})
     changes = {str(number): picture.change for number, picture in enumerate(pictures) if picture.change}
@@ -85,7 +85,7 @@ def built(
         domain=domain,
         task=task,
         language=options.language or language,
-        split=options.split,
+        split=_split(record.input, options.split, facts.get("split")),
         images=images,
         regions=tuple(regions),
         messages=tuple(messages),
@@ -93,3 +93,10 @@ def built(
         origin=Origin(file=record.input, record=record.record),
     )
     return Built(sample, tuple(picture.data for picture in pictures))
+
+
+def _split(file: str, said: str, stated: object) -> str:
+    """What the record states, else what the user says, else what the folders of its file speak of."""
+    if isinstance(stated, str) and stated:
+        return stated
+    return (split_of(file) or said) if said == "train" and "/" in file else said

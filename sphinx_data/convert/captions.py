@@ -13,7 +13,7 @@ photo, TextCaps' CC-BY-4.0; Flickr30k's are for research. https://cocodataset.or
 
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import xxhash
@@ -96,6 +96,7 @@ def _records(inputs: Inputs, options: Options) -> Iterator[Record]:
                     license=found.license,
                     image_license=found.image_license,
                     language=language,
+                    split=found.split,
                 )
 
 
@@ -130,9 +131,14 @@ def produce(record: Record, options: Options, places: dict[str, str]) -> Iterato
         messages = about_image(list(zip(asking, chosen, strict=True)))
     yield built(
         record, options, [picture], domain="vision-language", task="caption", messages=messages,
-        language=record.language, license=record.license, meta={"captions": captions} if len(captions) > 1 else {},
+        language=record.language, license=record.license, meta=_facts(record, captions),
         image_licenses=[options.image_license or record.image_license],
     )  # fmt: skip
+
+
+def _facts(record: Record, captions: list[str]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"captions": captions} if len(captions) > 1 else {}
+    return facts | ({"split": record.split} if record.split else {})
 
 
 def _chosen(captions: list[str], sample_id: str, count: int) -> list[str]:

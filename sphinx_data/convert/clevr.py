@@ -53,4 +53,4 @@ def produce(record: Record, options: Options, places: dict[str, str]) -> Iterato
 
 def _turn(asked: Asked) -> Turn:
     question, answer = said(asked.entry, "question"), said(asked.entry, "answer")
-    return Turn(short_answer(question), answer, kept(asked.entry, "question_index"))
+    return Turn(short_answer(question), answer, kept(asked.entry, "question_index", "split"))

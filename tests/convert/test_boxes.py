@@ -317,6 +317,15 @@ def test_pictures_of_voc_are_found_beside_the_folder_of_xml(run, photo, tmp_path
     assert len(run("voc", tmp_path / "set").samples) == 1
 
 
+def test_splits_are_those_that_folders_are_named_after(run, photo, tmp_path):
+    for folder in ("train", "valid", "test"):
+        photo(f"set/{folder}/a.jpg")
+        (tmp_path / "set" / folder / "a.xml").write_text(voc(voc_object("dog", (1, 1, 20, 20))))
+    splits = {sample.id: sample.split for sample in run("voc", tmp_path / "set").samples}
+    assert splits == {"test/test/a": "test", "test/train/a": "train", "test/valid/a": "val"}
+    assert {sample.split for sample in run("voc", tmp_path / "set", split="own").samples} == {"own"}
+
+
 def test_voc_counts_pixels_from_one(run, photo, tmp_path):
     photo()
     part = voc_object("head", (1, 1, 2, 2)).replace("object", "part")

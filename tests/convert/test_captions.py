@@ -94,7 +94,7 @@ def test_a_pair_is_a_document_without_a_question(tmp_path):
 
 def test_a_split_of_karpathy_s(tmp_path):
     found = converted(tmp_path, "dataset_coco.json", KARPATHY, only="restval")
-    assert [s.id for s in found.samples] == ["test/b"]
+    assert [(s.id, s.split) for s in found.samples] == [("test/b", "restval")]
     assert text_of(found.samples[0])[0].startswith("<i0>")
 
 

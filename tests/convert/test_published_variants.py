@@ -101,6 +101,11 @@ def test_a_folder_of_pictures_is_no_class(tmp_path, picture):
     with pytest.raises(UsageError, match="no known format"):
         recognise(Inputs((str(tmp_path),)))
     (tmp_path / "cat").rename(tmp_path / "test")
+    with pytest.raises(UsageError, match="no known format"):
+        recognise(Inputs((str(tmp_path),)))
+    for split in ("train", "test"):
+        (tmp_path / split / "cat").mkdir()
+        (tmp_path / split / "1.png").rename(tmp_path / split / "cat" / "1.png")
     with pytest.raises(UsageError, match="which are no classes; give one of them"):
         Run(recognise(Inputs((str(tmp_path),))), tmp_path)
 

@@ -59,6 +59,13 @@ def test_many_questions_on_a_picture_are_several_samples(tmp_path, name):
         assert f"{ids[0]}~2" in ids
 
 
+def test_splits_are_those_that_questions_state(tmp_path):
+    chosen = next(found for found in SETS if found.name == "scienceqa")
+    paths = builder(chosen)(tmp_path)
+    for options in ({}, {"split": "own"}):
+        assert [s.split for s in Run("scienceqa", *paths, images=tmp_path, **options).samples] == ["train", "val"]
+
+
 def test_options_of_formats_change_what_is_asked(tmp_path):
     def first(name: str, folder: str, **options) -> list[str]:
         chosen = next(found for found in SETS if found.name == name)
