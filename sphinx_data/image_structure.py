@@ -27,11 +27,20 @@ class ImageInfo(NamedTuple):
     packed_text: bool = False  # a PNG with compressed text or profile, which may be a bomb
 
 
+_SEGMENT = struct.Struct(">BBH").unpack_from
+_PASSED = frozenset({0xC4, 0xDB, 0xDD, 0xFE, 0xE0, *range(0xE2, 0xF0)})  # tables, comments, applications' own
+
+
 def check_jpeg(data: bytes) -> ImageInfo:
     """Walk a JPEG's segments up to its picture data and look for its end marker. Raises DamagedImage."""
     size, position, orientation = len(data), 2, 1
     frame: tuple[int, int, int, int, int] | None = None  # marker, bits, height, width, channels
     while True:
+        while position + 4 <= size:  # segments that say nothing here, one behind the other as in a sound file
+            lead, marker, length = _SEGMENT(data, position)
+            if lead != 0xFF or marker not in _PASSED or length < 2 or position + 2 + length > size:
+                break
+            position += 2 + length
         position = data.find(b"\xff", position)  # like libjpeg, skip junk before a marker
         while 0 <= position < size and data[position] == 0xFF:
             position += 1

@@ -90,6 +90,7 @@ class Objects:
         self._stuff: set[str] = set()
         self._incomplete: set[str] = set()  # classes of which the picture shows more than the answer
         self._clipped = 0
+        self._sound = True  # all regions are, as they are stored
 
     @contextmanager
     def one(self, label: str, title: str | Callable[[], str]) -> Iterator[None]:
@@ -116,6 +117,7 @@ class Objects:
         if stuff and not crowd:
             self._stuff.add(name)
         self.regions.append(self.frame.region(done.region) if self._moved else done.region)
+        self._sound = self._sound and done.sound and not self._moved
         self._clipped += done.clipped
 
     def samples(
@@ -152,6 +154,7 @@ class Objects:
             license=self.record.annotated, image_licenses=[self.record.license],
             messages=about_image([(question, answer)]),
             meta={**({"clipped_boxes": self._clipped} if self._clipped else {}), **(meta or {})},
+            sound=self._sound,
         )  # fmt: skip
 
     def _asked_for(self, asking: Asking) -> list[Group]:
@@ -230,7 +233,7 @@ def _in_order(groups: list[Group], regions: list[Region], *, from_top: bool) -> 
     ordered = [
         group
         if len(group.regions) == 1
-        else group._replace(regions=tuple(sorted(group.regions, key=boxes.__getitem__)))
+        else Group(group.name, tuple(sorted(group.regions, key=boxes.__getitem__)), group.exact, group.stuff)
         for group in groups
     ]
     return sorted(ordered, key=lambda g: (boxes[g.regions[0]], g.name)) if len(ordered) > 1 else ordered

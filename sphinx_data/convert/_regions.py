@@ -1,8 +1,9 @@
 """One COCO annotation -> one `Region`: boxes clipped, polygons and both run-length forms checked, keypoints kept."""
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,6 +22,7 @@ class Converted(NamedTuple):
     region: Region
     clipped: bool
     area: float  # square pixels, as annotated, else of the box
+    sound: bool = False  # in a picture of the annotation's size; see `Built.sound`
 
 
 def coco_region(annotation: dict[str, Any], label: str, width: int, height: int) -> Converted:
@@ -41,38 +43,44 @@ def coco_region(annotation: dict[str, Any], label: str, width: int, height: int)
     return Converted(region, clipped, area or (inside[2] - inside[0]) * (inside[3] - inside[1]))
 
 
-class _Usual(msgspec.Struct, gc=False):
-    """What most annotations are: a box, perhaps rings."""
-
-    bbox: tuple[float, float, float, float]
-    segmentation: tuple[tuple[float, ...], ...] = ()
-    area: float = 0.0
-    iscrowd: int = 0
-    keypoints: None = None
-
-
-_decode_usual = msgspec.json.Decoder(_Usual).decode
+@lru_cache(maxsize=4096)
+def _decoder_within(reach: int) -> Callable[[bytes], Any]:
+    """Decodes what most annotations are: a box, perhaps rings, of numbers that are from 0 to `reach`."""
+    number = Annotated[float, msgspec.Meta(ge=0, le=reach)]
+    ring = Annotated[tuple[number, ...], msgspec.Meta(min_length=6)]
+    usual = msgspec.defstruct(
+        "Usual",
+        [
+            ("bbox", tuple[number, number, number, number]),
+            ("segmentation", tuple[ring, ...], ()),
+            ("area", float, 0.0),
+            ("iscrowd", int, 0),
+            ("keypoints", None, None),
+        ],
+        gc=False,
+    )
+    return msgspec.json.Decoder(usual).decode
 
 
 def usual_region(raw: bytes, label: str, width: int, height: int) -> Converted | None:
     """What `coco_region` gives, several times faster, for one annotation that is sound and not a crowd; else None."""
     try:
-        found = _decode_usual(raw)
+        found = _decoder_within(width if width > height else height)(raw)
     except (msgspec.MsgspecError, UnicodeError):
         return None
     x0, y0, w, h = found.bbox
     x1, y1 = x0 + w, y0 + h
-    if found.iscrowd or not (x0 >= 0 and y0 >= 0 and x1 <= width and y1 <= height and x1 - x0 >= 1 and y1 - y0 >= 1):
+    if found.iscrowd or x1 > width or y1 > height or x1 - x0 < 1 or y1 - y0 < 1:
         return None
-    side = min(width, height)
-    for ring in found.segmentation:
-        if len(ring) < 6 or len(ring) % 2 or not (min(ring) >= 0 and _is_rounded(ring)):
+    rings = found.segmentation
+    for ring in rings:
+        if len(ring) % 2 or _round(ring[0]) != ring[0] or _round(ring[1]) != ring[1]:  # see `_is_rounded`
             return None
-        if max(ring) > side and (max(ring[::2]) > width or max(ring[1::2]) > height):
+        if width != height and max(ring[width > height :: 2]) > (height if width > height else width):
             return None
     box = (_round(x0), _round(y0), _round(x1), _round(y1))
-    region = Region(box=box, polygon=found.segmentation or None, label=label)
-    return Converted(region, False, found.area or (box[2] - box[0]) * (box[3] - box[1]))
+    region = Region(box=box, polygon=rings or None, label=label)
+    return Converted(region, False, found.area or (box[2] - box[0]) * (box[3] - box[1]), sound=True)
 
 
 def _is_rounded(ring: Sequence[float]) -> bool:

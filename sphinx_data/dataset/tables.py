@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from sphinx_data import storage
+from sphinx_data.dataset import arrays
 from sphinx_data.errors import InputError
 
 HASH = pa.binary(16)
@@ -73,11 +74,14 @@ def write(place: str, table: pa.Table, metadata: Mapping[str, str] | None = None
 
 
 def read(place: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a table. Raises InputError when it is missing or damaged."""
+    """Read a table. Raises InputError when it is missing or damaged, or has not these columns."""
     try:
-        source = pa.memory_map(str(storage.local(place)))
-        return pq.read_table(source, columns=columns, page_checksum_verification=True)
-    except (OSError, pa.ArrowException) as error:
+        # not `read_table`, which imports pyarrow.dataset and with it pandas
+        with pq.ParquetFile(str(storage.local(place)), memory_map=True, page_checksum_verification=True) as file:
+            if columns is None:
+                return file.read()
+            return file.read(columns=list(columns)).select(columns)
+    except (OSError, KeyError, pa.ArrowException) as error:
         raise InputError(f"{place}: cannot be read as a table ({str(error).splitlines()[0]})") from None
 
 
@@ -91,5 +95,6 @@ def metadata(place: str) -> dict[str, str]:
 
 
 def from_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """A table from dictionaries with the schema's keys."""
-    return pa.Table.from_pylist(list(rows), schema=schema)
+    """A table from dictionaries; a key of the schema that one lacks is null."""
+    columns = [arrays.array([row.get(field.name) for row in rows], field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -166,6 +166,7 @@ def number(count: int) -> str:
     return _NUMBERS[count] if 0 <= count < len(_NUMBERS) else str(count)
 
 
+@lru_cache(maxsize=8192)
 def _head(phrase: str) -> str:
     """The noun that decides: "glass" of "a glass of water"."""
     match = _HEAD.match(phrase)
