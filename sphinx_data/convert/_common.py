@@ -21,6 +21,7 @@ MISSING = -1
 _LATEST = 1 << 16
 _SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
            "test": "test", "testing": "test"}  # fmt: skip
+_PART = re.compile(r"([a-z]+)-\d{5}(?:-of-\d{5}.*)?\.(?:parquet|arrow)")  # train-00000-of-00002.parquet
 _ADDED = re.compile(r"[-_ ]?(data|set|images|\d+)$")  # training_data, train2017
 
 
@@ -133,9 +134,11 @@ def limited(make: Callable[[], Iterator[RecordT]], options: CommonOptions) -> It
 
 
 def split_of(name: str) -> str | None:
-    """The split that the last folder named after one speaks of: ``valid/labels/a.xml`` -> val."""
-    folders = reversed(name.lower().split("/")[:-1])
-    return next((found for folder in folders if (found := _SPLITS.get(_ADDED.sub("", folder)))), None)
+    """The split that a part of a table or the last such folder is named after: ``valid/labels/a.xml`` -> val."""
+    *folders, last = name.lower().split("/")
+    part = _PART.fullmatch(last)
+    parts = [*folders, part[1]] if part else folders
+    return next((found for each in reversed(parts) if (found := _SPLITS.get(_ADDED.sub("", each)))), None)
 
 
 class UniqueIds:

@@ -48,7 +48,7 @@ def about_image(turns: Sequence[tuple[str | Sequence[Part], str | Sequence[Part]
 def built(
     record: Identified, options: CommonOptions, pictures: Sequence[Prepared] = (), *, domain: Domain, task: Task,
     messages: Sequence[Message], language: str | None, regions: Sequence[Region] = (), license: str | None = None,
-    image_licenses: Sequence[str | None] = (), meta: dict[str, Any] | None = None, sound: bool = False,
+    image_licenses: Sequence[str | None] = (), meta: dict[str, Any] | None = None,
 ) -> Built:  # fmt: skip
     """The sample of a record, with its pictures.
 
@@ -64,7 +64,6 @@ def built(
         license: of the annotations, as the format or record says it.
         image_licenses: one for each picture where they have their own.
         meta: further facts; changes of pictures are added. A `split` that the record states is the sample's.
-        sound: see `Built.sound`.
     """
     facts = dict(meta or {})
     changes = {str(number): picture.change for number, picture in enumerate(pictures) if picture.change}
@@ -93,11 +92,12 @@ def built(
         meta=facts,
         origin=Origin(file=record.input, record=record.record),
     )
-    return Built(sample, tuple([picture.data for picture in pictures]), sound)
+    return Built(sample, tuple(picture.data for picture in pictures))
 
 
 def _split(file: str, said: str, stated: object) -> str:
-    """What the record states, else what the user says, else what the folders of its file speak of."""
+    """What the record states, else what the user says, else what its folders, or a part of a table, are named after."""
     if isinstance(stated, str) and stated:
         return stated
-    return (split_of(file) or said) if said == "train" and ("/" in file or "-0" in file) else said
+    named = said == "train" and ("/" in file or file.endswith((".parquet", ".arrow")))
+    return (split_of(file) or said) if named else said

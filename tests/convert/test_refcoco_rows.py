@@ -53,6 +53,7 @@ def test_rows_that_hold_their_picture(tmp_path):
     assert "left man" in text_of(rec.sample)[0]
     assert text_of(rec.sample)[1] == "[0.01, 0.15, 0.14, 0.41]"
     assert text_of(reg.sample)[1] in ("left man", "man in hat")
+    assert {b.sample.split for b in found.built} == {"val"}
     assert rec.media == reg.media == (picture("red")["bytes"],)
     assert dog.media == (picture("blue")["bytes"],)
 
