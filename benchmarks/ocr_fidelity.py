@@ -2,11 +2,9 @@
 
 Poppler (``pdftotext -bbox``) reads the same PDFs with other code. Its words are given to the line of ours that holds
 their middle; what then differs letter by letter is the character error rate of a page, and letters of words or lines
-that found no partner count as errors. Boxes of equal words are compared in three ways: as they are stored, in both
-dimensions; along the line alone; and in both dimensions with our words taken by their fonts as poppler takes them, from
-ascent to descent, for the boxes stored are those of the ink. Docling's JSON holds blocks in an order that
-people checked: of all pairs of blocks that both have, the share in equal order is told. Only pages whose text layer is
-used count.
+that found no partner count as errors. Boxes of equal words, as they are stored, are compared in both dimensions and
+along the line alone. Docling's JSON holds blocks in an order that people checked: of all pairs of blocks that both
+have, the share in equal order is told. Only pages whose text layer is used count.
 """
 
 import argparse
@@ -19,10 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sphinx_data.ocr import build, pdf
+from sphinx_data.ocr import build
 from sphinx_data.ocr.build import read_pages
 from sphinx_data.ocr.compare import edit_distance, folded
 from sphinx_data.ocr.page import Page
@@ -50,31 +45,6 @@ class Found(NamedTuple):
     same: int  # words that both have on the same line; the others count those of them that overlap by 0.7 or more
     stored: int  # intersection over union of boxes as stored
     along: int  # along the line
-    fonts: int  # intersection over union, ours from ascent to descent
-
-
-class Layer(NamedTuple):
-    """The characters of a page: boxes of their ink and of their fonts [N, 4] in pixels."""
-
-    ink: NDArray[np.float64]
-    font: NDArray[np.float64]
-
-
-def layers(path: Path, pages: int) -> list[Layer | None]:
-    """The characters of the first pages of a document; None for a page that cannot be read."""
-    found: list[Layer | None] = []
-    try:
-        with pdf.open_document(path.read_bytes()) as document:
-            for number in range(min(pages, len(document))):
-                try:
-                    with document.page(number, OPTIONS.long_side) as page:
-                        characters = page.characters()
-                        found.append(Layer(characters.boxes, page.loose_boxes(np.arange(len(characters.codes)))))
-                except pdf.PdfError:
-                    found.append(None)
-    except pdf.PdfError:
-        pass
-    return found
 
 
 def poppler(path: Path) -> list[tuple[float, float, list[Word]]]:
@@ -87,12 +57,12 @@ def poppler(path: Path) -> list[tuple[float, float, list[Word]]]:
     ]
 
 
-def compared(page: Page, width: float, height: float, words: list[Word], layer: Layer) -> Found:
+def compared(page: Page, width: float, height: float, words: list[Word]) -> Found:
     """Our page against poppler's words."""
     across, down = page.size[0] / width, page.size[1] / height
     lines = [line for line in page.lines if not line.vertical]
     held: list[list[Word]] = [[] for _ in lines]
-    errors = letters = same = stored = along = fonts = 0
+    errors = letters = same = stored = along = 0
     for word in words:
         placed = Word(word.text, word.x0 * across, word.y0 * down, word.x1 * across, word.y1 * down)
         home = _home(placed, lines)
@@ -114,20 +84,7 @@ def compared(page: Page, width: float, height: float, words: list[Word], layer: 
             same += 1
             stored += max(_iou(word, box) for word in equal) >= 0.7
             along += max(_overlap(word, box) for word in equal) >= 0.7
-            by_font = _by_font(box, layer)
-            fonts += max(_iou(word, by_font) for word in equal) >= 0.7
-    return Found(errors, letters, same, stored, along, fonts)
-
-
-def _by_font(box: Box, layer: Layer) -> Box:
-    """The box of a word, given by its ink, from the fonts of the characters inside it."""
-    centre = (layer.ink[:, :2] + layer.ink[:, 2:]) / 2
-    inside = (centre > np.array(box[:2]) - 0.01).all(1) & (centre < np.array(box[2:]) + 0.01).all(1)
-    inside &= (layer.ink[:, 2:] > layer.ink[:, :2]).all(1)  # blanks have no ink
-    if not inside.any():
-        return box
-    low, high = layer.font[inside, :2].min(0).tolist(), layer.font[inside, 2:].max(0).tolist()
-    return low[0], low[1], high[0], high[1]
+    return Found(errors, letters, same, stored, along)
 
 
 def _iou(word: Word, box: Box) -> float:
@@ -197,7 +154,7 @@ def main() -> None:
     orders: list[float] = []
     turned = 0
     for path in files:
-        told, characters = poppler(path), layers(path, flags.pages)
+        told = poppler(path)
         blocks = docling(truth) if flags.truth and (truth := flags.truth / f"{path.stem}.json").is_file() else {}
         (record,) = build.records([str(path)], options)
         for page in read_pages(record, options, build.places([str(path)]), build.Setup()):
@@ -206,9 +163,7 @@ def main() -> None:
             if page.meta["pdf"]["rotation"]:  # poppler tells boxes of the page before it is turned
                 turned += 1
                 continue
-            layer = characters[page.number]
-            assert layer is not None
-            found[f"{path.name} p{page.number + 1}"] = compared(page, *told[page.number], layer)
+            found[f"{path.name} p{page.number + 1}"] = compared(page, *told[page.number])
             if page.number + 1 in blocks:
                 size, corners = blocks[page.number + 1]
                 share = agreement(page, arrange(page.lines), corners, size)
@@ -229,11 +184,10 @@ def report(found: dict[str, Found], orders: list[float], worst: int) -> None:
     print(f"character error rate: median page {median(ordered):.3%}, "
           f"90th percentile {ordered[len(ordered) * 9 // 10]:.2%}, "
           f"of all letters {errors / letters:.2%}")  # fmt: skip
-    print(f"of {same:,} equal words overlap by 0.7 or more:")
+    print(f"of {same:,} equal words, as stored, overlap by 0.7 or more:")
     for what, count in (
-        ("boxes as stored, of the ink, in both dimensions", sum(page.stored for page in found.values())),
+        ("in both dimensions", sum(page.stored for page in found.values())),
         ("along the line", sum(page.along for page in found.values())),
-        ("in both dimensions, ours by their fonts", sum(page.fonts for page in found.values())),
     ):
         print(f"  {count / same:7.2%}  {what}")
     if orders:

@@ -85,7 +85,7 @@ def localisation_turns(subject: Subject) -> Iterator[Turn]:
 def _find(subject: Subject, n: int, turn: int) -> Turn | None:
     """The question for line `n`, or for a word in it, or for the block that it begins."""
     line, level = subject.text.lines[n], _level(subject, f"localisation-level/{n}")
-    kind, text, box, lines = "question", line.text, line.box, [line]
+    kind, text, box, lines = "question", line.text, line.frame, [line]
     found = _word(subject, n, f"localisation-word/{n}") if level == "word" else None
     block = next(((start, end) for start, end in subject.text.blocks if start == n and end - start > 1), None)
     if found is not None:
@@ -142,7 +142,7 @@ def _word(subject: Subject, n: int, purpose: str) -> tuple[str, Box] | None:
 def spotting_turns(subject: Subject) -> list[Turn]:
     """The text and place of everything: words of a page with few, else lines; long lists in several turns."""
     lines = subject.text.lines
-    units: list[tuple[str, Box, list[Line]]] = [(line.text, line.box, [line]) for line in lines]
+    units: list[tuple[str, Box, list[Line]]] = [(line.text, line.frame, [line]) for line in lines]
     kind = "question"
     if subject.chance("spotting-words", subject.options.word_level) and all(line.words for line in lines):
         words = [(w, box, [line]) for line in lines for w, box in zip(line.text.split(), line.words, strict=True)]

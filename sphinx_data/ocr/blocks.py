@@ -159,8 +159,8 @@ def _merged(boxes: Sequence[Box]) -> list[Box]:
 
 
 def union(lines: Sequence[Line]) -> Box:
-    """The box around some lines."""
-    return _hull([line.box for line in lines])
+    """The box around some lines, as it is stored."""
+    return _hull([line.frame for line in lines])
 
 
 def _hull(boxes: Sequence[Box]) -> Box:

@@ -195,7 +195,7 @@ def _inside(boxes: NDArray[np.float64], limits: tuple[int, int]) -> tuple[NDArra
 
 def _clipped(line: Line, limits: tuple[int, int]) -> Line:
     box = _clip(line.box, limits)
-    return line if box == line.box else line._replace(box=box, words=tuple(_clip(word, limits) for word in line.words))
+    return line if box == line.box else line._replace(box=box)
 
 
 def _clip(box: tuple[float, float, float, float], limits: tuple[int, int]) -> tuple[float, float, float, float]:

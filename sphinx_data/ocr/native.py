@@ -5,6 +5,7 @@ import functools
 import importlib
 import importlib.util
 from collections import deque
+from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
 
@@ -57,6 +58,29 @@ def character_boxes(text: int | None, count: int) -> NDArray[np.float64]:
         deque(map(call, repeat(page, end - start), own, *places), maxlen=0)
         found[start:end] = room[: end - start]
     return found
+
+
+def font_boxes(text: int | None, indices: Sequence[int]) -> NDArray[np.float64]:
+    """[K, 4] left, top, right, bottom of characters `indices` by their font; zeros where PDFium tells none."""
+    call, places, room = _font_box_arguments()
+    numbers, page = _box_arguments()[1], ctypes.c_void_p.from_param(text)
+    found = np.zeros((len(indices), 4))
+    for start in range(0, len(indices), _AT_ONCE):
+        own = indices[start : start + _AT_ONCE]
+        made = map(numbers.__getitem__ if max(own) < _AT_ONCE else ctypes.c_int.from_param, own)
+        room[: len(own)] = 0
+        deque(map(call, repeat(page, len(own)), made, places), maxlen=0)
+        found[start : start + len(own)] = room[: len(own)]
+    return found
+
+
+@functools.cache
+def _font_box_arguments() -> tuple[Any, list[Any], NDArray[np.float32]]:
+    """FPDFText_GetLooseCharBox, addresses of structs in a buffer, and that buffer."""
+    pointer = ctypes.cast(raw().FPDFText_GetLooseCharBox, ctypes.c_void_p).value or 0
+    buffer = (ctypes.c_float * (4 * _AT_ONCE))()
+    places = [ctypes.byref(buffer, 16 * index) for index in range(_AT_ONCE)]
+    return ctypes.PYFUNCTYPE(None)(pointer), places, np.ctypeslib.as_array(buffer).reshape(-1, 4)
 
 
 @functools.cache

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sphinx_data.ocr import objects, outline
-from sphinx_data.ocr.native import address_call, character_boxes, raw
+from sphinx_data.ocr.native import address_call, character_boxes, font_boxes, raw
 from sphinx_data.ocr.symbols import ascii_flags, drawn_by
 
 NAMELESS = 0xFFFD  # U+FFFD stands for every glyph whose meaning the document does not tell
@@ -74,6 +74,14 @@ def _font_name(font: int) -> str:
     buffer = ctypes.create_string_buffer(256)
     length = raw().FPDFFont_GetBaseFontName(ctypes.cast(ctypes.c_void_p(font), raw().FPDF_FONT), buffer, len(buffer))
     return buffer.value.decode("utf-8", "replace") if 0 < length <= len(buffer) else ""
+
+
+def _font_facts(name: str, fonts: Sequence[int]) -> list[float]:
+    """What a function tells of each font as a number for size 1; 0 where there is no font."""
+    tell = address_call(name, -1, ctypes.c_int, (ctypes.c_float, ctypes.c_size_t))
+    room = ctypes.c_float()
+    told = {font: room.value if font and tell(font, 1.0, ctypes.addressof(room)) else 0.0 for font in set(fonts)}
+    return [told[font] for font in fonts]
 
 
 def _drawn(font: int) -> NDArray[np.bool_] | None:
@@ -244,8 +252,14 @@ class Page:
 
     def loose_boxes(self, indices: NDArray[np.int64]) -> NDArray[np.float64]:
         """[K, 4] x0, y0, x1, y1 in pixels of characters `indices` [K] by their font: advance, and ascent to descent."""
-        corners = self._floats("FPDFText_GetLooseCharBox", indices, 4)  # left, top, right, bottom
+        corners = font_boxes(self._text_address, indices.tolist())  # left, top, right, bottom
         return self._to_pixels(corners[:, [0, 3, 2, 1]])
+
+    def font_reach(self, indices: NDArray[np.int64]) -> tuple[list[float], list[float]]:
+        """Ascents and descents [K] of the fonts of characters `indices` [K] in font sizes, both counted upwards."""
+        font_of = address_call("FPDFTextObj_GetFont", -1, ctypes.c_size_t)
+        fonts = [font_of(thing) if thing else 0 for thing in self._things(indices)]
+        return _font_facts("FPDFFont_GetAscent", fonts), _font_facts("FPDFFont_GetDescent", fonts)
 
     def _floats(self, name: str, indices: NDArray[np.int64], size: int) -> NDArray[np.float64]:
         """[K, size] what a function writes about each of some characters as a struct of floats; zeros if nothing."""

@@ -248,8 +248,8 @@ def _line(line: engines.Line, width: int, height: int) -> Line:
     text = " ".join(line.text.split())
     broken = len(text) > 1 and text[-1] in "-‐" and text[-2].isalpha()
     return Line(
-        text=text, box=box, em=min(_sides(line)), vertical=_is_tall(line), rtl=False, hyphenated=broken, first=0,
-        score=round(line.score, 3),
+        text=text, box=box, frame=box, em=min(_sides(line)), vertical=_is_tall(line), rtl=False, hyphenated=broken,
+        first=0, score=round(line.score, 3),
     )  # fmt: skip
 
 

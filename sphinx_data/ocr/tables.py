@@ -124,8 +124,9 @@ def cells_of(grid: Grid, lines: Sequence[Line]) -> list[list[str]] | None:
             continue
         if line.vertical or line.hyphenated or not line.words:
             return None
+        row = _between(grid.ys, line.box[1], line.box[3])  # its ink, for frames in tight cells reach over the rules
         for word, box in zip(line.text.split(), line.words, strict=True):
-            row, column = _between(grid.ys, box[1], box[3]), _between(grid.xs, box[0], box[2])
+            column = _between(grid.xs, box[0], box[2])
             if row is None or column is None:
                 return None
             cells[row][column].append(word)

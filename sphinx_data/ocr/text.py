@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sphinx_data.ocr.frames import extents_of, word_frames
 from sphinx_data.ocr.grid import followed_by_none
 from sphinx_data.ocr.letters import HYPHEN, code_points, decode, is_blank, is_right_to_left, is_unspaced, plain
 from sphinx_data.ocr.order import reading_order
@@ -39,6 +40,7 @@ class Line(NamedTuple):
 
     text: str  # as seen: a hyphen at the end is kept
     box: tuple[float, float, float, float]  # x0, y0, x1, y1 of the ink, not clipped
+    frame: tuple[float, float, float, float]  # what is stored: with the ink, from the font's ascent to its descent
     em: float  # ascent to descent
     vertical: bool  # the characters follow each other along y
     rtl: bool  # mostly right-to-left letters
@@ -46,7 +48,7 @@ class Line(NamedTuple):
     first: int  # position of its first character in the text layer
     score: float | None = None  # confidence of the OCR engine that read it; None for a text layer
     bold: bool = False  # begins in a bold font
-    words: tuple[Box, ...] = ()  # boxes of the words of `text`; empty where they are not known
+    words: tuple[Box, ...] = ()  # frames of the words of `text`; empty where they are not known
 
 
 class PageText(NamedTuple):
@@ -78,7 +80,7 @@ def lines_of(page: Page, characters: Characters) -> list[Line]:
     breaks[told[1:] - 1] = True
     starts = _starts(breaks)
     ends = np.concatenate([starts[1:], [len(solid)]]) - 1
-    extents = map(tuple, np.hstack(_extents(ink, starts)).tolist())
+    extents = extents_of(ink, starts)
     rtl = np.add.reduceat(right_to_left, starts) * 2 > ends - starts
     joined = followed_by_none(inked, ink, breaks, np.diff(solid), starts)
     if len(joined):
@@ -86,31 +88,23 @@ def lines_of(page: Page, characters: Characters) -> list[Line]:
         codes, places = np.delete(codes, gone), np.delete(places, gone)
         solid = solid - np.searchsorted(gone, solid)
     text = decode(codes)
+    parted = _starts(breaks | (np.diff(solid) > 1))
+    edges = np.append(np.searchsorted(parted, starts), len(parted))
+    around = np.repeat(extents, np.diff(edges), axis=0)
+    words = word_frames(page, places[solid], ink, parted, vertical[parted], around, em[parted])
+    frames, boxes_of = extents_of(words, edges[:-1]), list(map(tuple, words.tolist()))
     facts = zip(
-        extents, solid[starts].tolist(), (solid[ends] + 1).tolist(), em[starts].tolist(), vertical[starts].tolist(),
-        rtl.tolist(), (inked[ends] == HYPHEN).tolist(), places[solid[starts]].tolist(),
-        _words(ink, breaks | (np.diff(solid) > 1), starts),
+        map(tuple, extents.tolist()), map(tuple, frames.tolist()), solid[starts].tolist(), (solid[ends] + 1).tolist(),
+        em[starts].tolist(), vertical[starts].tolist(), rtl.tolist(), (inked[ends] == HYPHEN).tolist(),
+        places[solid[starts]].tolist(), [tuple(boxes_of[a:b]) for a, b in pairwise(edges.tolist())],
         strict=True,
     )  # fmt: skip
     pieces = []
-    for box, start, end, height, along_y, backwards, hyphenated, first, words in facts:
+    for box, frame, start, end, height, along_y, backwards, hyphenated, first, own in facts:
         said = _without_leaders(plain(text[start:end]))
-        known = words if len(words) == said.count(" ") + 1 else ()
-        pieces.append(Line(said, box, height, along_y, backwards, hyphenated, first, words=known))
+        known = own if len(own) == said.count(" ") + 1 else ()
+        pieces.append(Line(said, box, frame, height, along_y, backwards, hyphenated, first, words=known))
     return _merged(pieces)
-
-
-def _extents(boxes: NDArray[np.float64], starts: NDArray[np.int64]) -> list[NDArray[np.float64]]:
-    """Low and high corners [K, 2] of the runs of boxes that begin at `starts` [K]."""
-    return [np.minimum.reduceat(boxes[:, :2], starts), np.maximum.reduceat(boxes[:, 2:], starts)]
-
-
-def _words(boxes: NDArray[np.float64], breaks: NDArray[np.bool_], lines: NDArray[np.int64]) -> list[tuple[Box, ...]]:
-    """For each line, given by its first character, the boxes of its words; `breaks` [S - 1] part words."""
-    starts = _starts(breaks)
-    found = list(map(tuple, np.hstack(_extents(boxes, starts)).tolist()))
-    edges = [*np.searchsorted(starts, lines).tolist(), len(found)]
-    return [tuple(found[first:end]) for first, end in pairwise(edges)]
 
 
 def _without_leaders(text: str) -> str:
@@ -199,8 +193,8 @@ def _merged(pieces: Sequence[Line]) -> list[Line]:
 
 def _neighbours(pieces: Sequence[Line], signs: Sequence[bool]) -> dict[int, int]:
     """For each piece that goes on with another one: which one; no piece is followed by two."""
-    boxes = np.array([piece.box for piece in pieces])
-    x0, y0, x1, y1 = boxes.T
+    x0, _, x1, _ = np.array([piece.box for piece in pieces]).T
+    _, y0, _, y1 = np.array([piece.frame for piece in pieces]).T  # raised signs stand above the ink of "more"
     em = np.array([piece.em for piece in pieces])
     # pairs [i, j] that share height and begin one after the other: few, so the rest is asked of these alone
     close = (y0[:, None] < y1) & (y1[:, None] > y0) & (x0[:, None] < x0)
@@ -232,7 +226,8 @@ def _appended(line: Line, piece: Line) -> Line:
         words = ()
     elif not blank:
         words = (*line.words[:-1], _union(line.words[-1], piece.words[0]), *piece.words[1:])
-    return line._replace(text=text, box=box, em=em, hyphenated=piece.hyphenated, words=words)
+    frame = _union(line.frame, piece.frame)
+    return line._replace(text=text, box=box, frame=frame, em=em, hyphenated=piece.hyphenated, words=words)
 
 
 def _spacing(lines: Sequence[Line]) -> float:

@@ -50,7 +50,7 @@ def line(text: str, row: int, x: float = 10) -> Line:
     starts = [k for k in range(len(text)) if text[k] != " " and (k == 0 or text[k - 1] == " ")]
     ends = [k + 1 for k in range(len(text)) if text[k] != " " and (k + 1 == len(text) or text[k + 1] == " ")]
     words = tuple((x + 8 * a, box[1], x + 8 * b, box[3]) for a, b in zip(starts, ends, strict=True))
-    return Line(text, box, 16.0, False, False, text.endswith("-"), 0, words=words)
+    return Line(text, box, box, 16.0, False, False, text.endswith("-"), 0, words=words)
 
 
 def page(*texts: str) -> PageText:

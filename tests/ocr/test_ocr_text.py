@@ -138,9 +138,8 @@ def test_symbol_fonts_do_not_tell_letters() -> None:
 
 def test_widely_spaced_lines_are_one_block_and_table_rows_are_not() -> None:
     def stacked(step: float, width: float) -> list[Line]:
-        return [
-            Line("x" * 40, (10, step * n, 10 + width, step * n + 20), 20.0, False, False, False, 0) for n in range(8)
-        ]
+        boxes = [(10, step * n, 10 + width, step * n + 20) for n in range(8)]
+        return [Line("x" * 40, box, box, 20.0, False, False, False, 0) for box in boxes]
 
     assert len(arrange(stacked(50, 600)).blocks) == 1
     assert len(arrange(stacked(50, 100)).blocks) == 8
