@@ -58,7 +58,10 @@ def recognise(glimpse: Glimpse) -> bool:
     prose = glimpse.names and all(name.lower().endswith(_PLAIN) for name in glimpse.names)
     if has_labels(glimpse, *_PLAIN):
         return False
-    return bool(prose) and (glimpse.is_folder or any(len(line) > 200 and " " in line for line in glimpse.lines))
+    if prose and glimpse.is_folder:
+        first = Glimpse(Inputs((storage.join(glimpse.path, glimpse.names[0]),)))
+        return not first.lines or not all("\t" in line for line in first.lines if line)  # those of MME are tables
+    return bool(prose) and any(len(line) > 200 and " " in line for line in glimpse.lines)
 
 
 def records(inputs: Inputs, options: Options) -> Iterator[Record]:

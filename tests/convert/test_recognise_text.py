@@ -103,3 +103,13 @@ def test_a_list_of_addresses_is_refused_with_the_mend(name):
 def test_what_is_no_data_set_is_refused(name):
     with pytest.raises(UsageError, match=r"is of no known format"):
         recognise(Inputs((str(REAL / name),)))
+
+
+def test_a_folder_of_mme_is_no_prose(tmp_path):
+    for name in ("OCR.txt", "existence.txt"):
+        (tmp_path / name).write_text("a.jpg\tIs it red? Please answer yes or no.\tYes\n")
+    assert recognise(Inputs((str(tmp_path),))) == "mme"
+    for name in ("OCR.txt", "existence.txt"):
+        (tmp_path / name).rename(tmp_path / f"of {name}")
+        (tmp_path / f"of {name}").write_text("It is red.\n\tAnd blue.\n")
+    assert recognise(Inputs((str(tmp_path),))) == "text"
