@@ -29,10 +29,7 @@ def letters(text: str) -> int:
 def identify(text: str) -> Identified | None:
     """The likeliest language; None without a letter, or where the text is no language."""
     text = text[:LONGEST]
-    if not letters(text):
-        return None
-    language, confidence = _identifier().classify(text)
-    return None if language == _NONE else Identified(language, confidence)
+    return _told(text) if letters(text) else None
 
 
 def language_of(text: str) -> str | None:
@@ -40,8 +37,13 @@ def language_of(text: str) -> str | None:
     beginning = text[:_BEGINNING]
     if letters(beginning) < ENOUGH:
         return None
-    found = identify(beginning)
+    found = _told(beginning)
     return found.language if found and found.confidence >= SURE else None
+
+
+def _told(text: str) -> Identified | None:
+    language, confidence = _identifier().classify(text)
+    return None if language == _NONE else Identified(language, confidence)
 
 
 @cache

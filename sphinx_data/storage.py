@@ -23,6 +23,7 @@ T = TypeVar("T")
 _TEMPORARY = ".tmp-"
 _SYNC_EVERY = 16 << 20  # bytes
 _PIECES = 1024  # that one system call takes
+_BUFFER = 1 << 18  # bytes of small writes that become one
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
@@ -124,7 +125,7 @@ class AtomicFile:
     def __init__(self, place: str | Path) -> None:
         self._final, self._temporary = _names(place)
         try:
-            self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed by commit and discard)
+            self._file = open(self._temporary, "wb", _BUFFER)  # noqa: SIM115 (closed by commit and discard)
         except OSError as error:
             raise cannot_write(place, error) from None
         self._unsynced = 0
