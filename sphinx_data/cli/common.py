@@ -1,6 +1,7 @@
 """Options and the summary that all building commands share."""
 
 import os
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,6 +11,11 @@ import msgspec
 from sphinx_data.errors import UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+_UNKNOWN = re.compile(r"unknown field `([^`]*)`")
+_MENDS = {
+    "language": "is no BCP 47 code; give one such as en or zh-Hans",
+    "split": "is empty; give a name such as train",
+}
 Options = TypeVar("Options", bound=msgspec.Struct)
 
 
@@ -95,7 +101,20 @@ def parameters(kind: type[Options], settings: tuple[str, ...], known: dict[str, 
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"--set: {error}; known keys: {', '.join(sorted(names))}") from None
+        raise UsageError(_refused(str(error), settings, known, names)) from None
+
+
+def _refused(error: str, settings: tuple[str, ...], known: dict[str, Any], names: set[str]) -> str:
+    """What msgspec says of a value, with the option as it was written and the mend."""
+    said, _, place = error.partition(" - at `$")
+    key = place.strip("`.")
+    if (unknown := _UNKNOWN.search(said)) is not None:
+        key = ".".join(word for word in (key, unknown[1]) if word)
+        mend = "" if "." in key else f"; choose one of {', '.join(sorted(names))}"
+        return f"--set {key}: is not known{mend}"
+    written = next((setting for setting in settings if setting.partition("=")[0] == key), None)
+    option = f"--set {written}" if written else f"--{key.replace('_', '-')} {known.get(key, '')}"
+    return f"{option}: {_MENDS.get(key, said)}"
 
 
 def _value(text: str) -> Any:

@@ -1,5 +1,6 @@
 """``sphinx-data convert``."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,6 +36,8 @@ def command(
             raise click.UsageError("Missing option '--out'.")
         if not annotations:
             raise UsageError("give ANNOTATIONS, or --source NAME --root DIR for what was downloaded")
+        if images is not None and "://" not in images and not os.path.isdir(images):
+            raise InputError(f"--images {images}: is no folder that exists")
         return execute(_build(annotations, format_name, images, flags, {}), flags)
     if annotations or format_name or images:
         raise UsageError("--root: reads what was downloaded, as the catalogue says; leave out ANNOTATIONS, --format "
@@ -53,8 +56,6 @@ def _build(
     options: dict[str, Any],
 ) -> Build:  # fmt: skip
     """What to build; `options` are parameters that no flag gives."""
-    import os
-
     from sphinx_data import storage
     from sphinx_data.convert import Inputs, load
     from sphinx_data.executors import plan

@@ -7,7 +7,7 @@ import stat
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import msgspec
 import xxhash
@@ -25,14 +25,17 @@ _PART = re.compile(r"([a-z]+)-\d{5}(?:-of-\d{5}.*)?\.(?:parquet|arrow)")  # trai
 _ADDED = re.compile(r"[-_ ]?(data|set|images|\d+)$")  # training_data, train2017
 
 
+Language = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")]
+
+
 class CommonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Parameters that every format has."""
 
     source: str  # name of the source, the first part of every sample id
     license: str | None = None  # of the annotations; None: as the format says, else "unknown"
-    split: str = "train"
-    language: str | None = None  # BCP 47; None: as the format knows it
-    limit: int | None = None  # at most so many records, a seeded subset in file order
+    split: Annotated[str, msgspec.Meta(min_length=1)] = "train"
+    language: Language | None = None  # BCP 47; None: as the format knows it
+    limit: Annotated[int, msgspec.Meta(ge=0)] | None = None  # at most so many records, a seeded subset in file order
     seed: int = 0
     decode: bool = False  # decode every picture once, to reject those whose pixels are damaged
 

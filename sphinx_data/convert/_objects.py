@@ -6,8 +6,9 @@ dropped and every class of the data set is annotated; "all cups" where every cup
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+import msgspec
 import xxhash
 
 from sphinx_data.convert._common import CommonOptions, Media, RejectedError, load_image
@@ -26,8 +27,8 @@ _CLASSES_OF_NOTHING = 10  # named in a question whose answer is "none"
 class ObjectOptions(CommonOptions, frozen=True, kw_only=True):
     """Parameters of every format whose answers list objects."""
 
-    min_area: float = 0.0  # square pixels; smaller regions are dropped
-    max_objects: int = 60  # boxes in one answer; a keypoint counts as half a box
+    min_area: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # square pixels; smaller regions are dropped
+    max_objects: Annotated[int, msgspec.Meta(ge=1)] = 60  # boxes in one answer; a keypoint counts as half a box
 
 
 class PictureRecord(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Expressions that refer to regions of one picture: REC ("where is ..?") and REG ("describe this region") dialogues."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import xxhash
@@ -22,7 +22,7 @@ class ReferringOptions(CommonOptions, frozen=True, kw_only=True):
     """Parameters of formats of referring expressions."""
 
     task: Literal["both", "rec", "reg"] = "both"  # both: a sample of each for every picture
-    max_turns: int = 20  # questions about one picture, drawn by the sample's id
+    max_turns: Annotated[int, msgspec.Meta(ge=1)] = 20  # questions about one picture, drawn by the sample's id
 
 
 class Expression(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,10 @@ file was at hand for the tests: they write the published layout.
 import os
 import re
 from collections.abc import Iterator
+from typing import Annotated
 from xml.etree import ElementTree
+
+import msgspec
 
 from sphinx_data import storage
 from sphinx_data.convert import Inputs
@@ -36,7 +39,7 @@ _FOLDERS = ("", "flickr30k-images/", "flickr30k_images/", "images/")
 class Options(CommonOptions, frozen=True, kw_only=True):
     """Parameters of this format."""
 
-    captions: int = 5  # at most so many of a picture
+    captions: Annotated[int, msgspec.Meta(ge=1)] = 5  # at most so many of a picture
 
 
 class Record(PictureRecord, frozen=True, kw_only=True):

@@ -19,8 +19,9 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from PIL import Image
 
@@ -47,7 +48,7 @@ class Options(CommonOptions, frozen=True, kw_only=True):
     """Parameters of this format."""
 
     label: str | None = None  # the class of objects that have no name
-    divisor: int = 1  # a value stands for the class value // divisor
+    divisor: Annotated[int, msgspec.Meta(ge=1)] = 1  # a value stands for the class value // divisor
 
 
 class Record(Struct, frozen=True, kw_only=True):

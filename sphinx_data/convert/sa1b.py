@@ -18,7 +18,7 @@ The form follows the released code; no file of SA-1B was at hand.
 import os
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -45,7 +45,7 @@ _FORMS: tuple[Form, Form] = ("point", "box")
 class Options(CommonOptions, frozen=True, kw_only=True):
     """Parameters of this format."""
 
-    min_area: int = 0  # pixels; smaller masks are dropped
+    min_area: Annotated[int, msgspec.Meta(ge=0)] = 0  # pixels; smaller masks are dropped
 
 
 class Record(Struct, frozen=True, kw_only=True):
