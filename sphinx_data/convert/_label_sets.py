@@ -15,7 +15,6 @@ from sphinx_data.convert._packed import head
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._texts import TextOptions, Texts
 from sphinx_data.media import Prepared
-from sphinx_data.sample import Reject
 
 _LINES, _FILES = 20, 5  # that are looked at
 _HEAD = 1 << 14  # bytes
@@ -78,12 +77,9 @@ def planned_objects(
 
 def opened_texts(
     record: PictureRecord, options: TextOptions, places: dict[str, str], width: int = 0, height: int = 0
-) -> tuple[Prepared, Texts] | Reject:
-    """The picture of a record and a collector for its texts, or the reject of the picture."""
-    found = opened(record, options, places, width, height)
-    if isinstance(found, Reject):
-        return found
-    picture, frame = found
+) -> tuple[Prepared, Texts]:
+    """The picture of a record and a collector for its texts. Raises RejectedError."""
+    picture, frame = opened(record, options, places, width, height)
     return picture, Texts(record, frame, options)
 
 

@@ -6,7 +6,8 @@ dropped and every class of the data set is annotated; "all cups" where every cup
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal, NamedTuple
+from functools import wraps
+from typing import Annotated, Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 import xxhash
@@ -56,17 +57,36 @@ def reject(record: PictureRecord, level: Level, rule: str, detail: str) -> Rejec
 def opened(
     record: PictureRecord, options: CommonOptions, places: dict[str, str], width: int = 0, height: int = 0,
     load: Callable[[], Prepared] | None = None,
-) -> tuple[Prepared, Frame] | Reject:  # fmt: skip
-    """The picture of a record and the frame of its annotation, for a picture of that size (0: unknown), or a reject.
+) -> tuple[Prepared, Frame]:  # fmt: skip
+    """The picture of a record and the frame of its annotation, for a picture of that size (0: unknown).
 
-    `load` gives a picture that is no file of its own.
+    `load` gives a picture that is no file of its own. Raises RejectedError.
     """
     assert record.media is not None
-    try:
-        picture = load() if load else load_image(record.media, options, places)
-        return picture, frame_of(picture, width, height)
-    except RejectedError as error:
-        return reject(record, "image", error.rule, error.detail)
+    picture = load() if load else load_image(record.media, options, places)
+    return picture, frame_of(picture, width, height)
+
+
+RecordT = TypeVar("RecordT", bound=PictureRecord)
+P = ParamSpec("P")
+Produce = Callable[Concatenate[RecordT, P], Iterator[Built | Reject]]
+
+
+def of_picture(produce: Produce[RecordT, P]) -> Produce[RecordT, P]:
+    """Around what makes the samples of one picture: the rejects of the planning pass come first, a record without media
+    ends with them, and a RejectedError is the reject of the picture.
+    """
+
+    @wraps(produce)
+    def whole(record: RecordT, *args: P.args, **kwargs: P.kwargs) -> Iterator[Built | Reject]:
+        yield from record.rejects
+        if record.media is not None:
+            try:
+                yield from produce(record, *args, **kwargs)
+            except RejectedError as error:
+                yield reject(record, "image", error.rule, error.detail)
+
+    return whole
 
 
 class Asking(NamedTuple):

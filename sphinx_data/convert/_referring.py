@@ -8,7 +8,7 @@ import xxhash
 
 from sphinx_data.convert._common import CommonOptions, RejectedError, clean_text
 from sphinx_data.convert._json_items import value
-from sphinx_data.convert._objects import PictureRecord, opened, reject
+from sphinx_data.convert._objects import PictureRecord, of_picture, opened, reject
 from sphinx_data.convert._regions import coco_region
 from sphinx_data.convert._sample import about_image, built
 from sphinx_data.media import Prepared
@@ -65,6 +65,7 @@ def cleaned(sentence: object) -> str:
     return " ".join(clean_text(sentence).split()) if isinstance(sentence, str) else ""
 
 
+@of_picture
 def produce(
     record: Record, options: ReferringOptions, places: dict[str, str], license: str | None = None,
     load: Callable[[], Prepared] | None = None,
@@ -73,14 +74,7 @@ def produce(
 
     `load` gives a picture that is no file of its own.
     """
-    yield from record.rejects
-    if record.media is None:
-        return
-    found = opened(record, options, places, record.width, record.height, load)
-    if isinstance(found, Reject):
-        yield found
-        return
-    picture, frame = found
+    picture, frame = opened(record, options, places, record.width, record.height, load)
     regions: list[Region] = []
     referred: list[_Referred] = []
     for expression in record.expressions:

@@ -32,7 +32,7 @@ from sphinx_data.convert._common import CommonOptions as CommonOptions
 from sphinx_data.convert._common import RejectedError as RejectedError
 from sphinx_data.convert._common import UniqueIds, clean_text, find_media, limited, short
 from sphinx_data.convert._json_items import value
-from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, opened
+from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, of_picture, opened
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._regions import coco_region, usual_region
 from sphinx_data.sample import Built, Reject
@@ -154,16 +154,10 @@ def _rejected(name: str, record: str, rule: str, detail: str, level: Literal["re
     return Record(input=name, record=record, rejects=(found,))
 
 
+@of_picture
 def produce(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
     """One sample with the rejects of its regions, or the reject of the picture."""
-    yield from record.rejects
-    if record.media is None:
-        return
-    found = opened(record, options, places, record.width, record.height)
-    if isinstance(found, Reject):
-        yield found
-        return
-    picture, frame = found
+    picture, frame = opened(record, options, places, record.width, record.height)
     objects = Objects(record, frame, options.min_area)
     for annotation in record.annotations:
         try:

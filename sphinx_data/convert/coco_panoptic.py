@@ -34,7 +34,7 @@ from sphinx_data.convert._common import (
 )
 from sphinx_data.convert._groups import Groups
 from sphinx_data.convert._json_items import entry_of
-from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, opened, reject
+from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, of_picture, opened, reject
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._regions import coco_region
 from sphinx_data.errors import InputError, UsageError
@@ -154,21 +154,13 @@ def _lost(name: str, record: str, rule: str, detail: str) -> Record:
     return Record(input=name, rejects=(Reject(input=name, record=record, level="record", rule=rule, detail=detail),))
 
 
+@of_picture
 def produce(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
     """One sample with the rejects of its segments, or the reject of the picture."""
-    yield from record.rejects
-    if record.media is None or record.ids is None:
+    if record.ids is None:
         return
-    found = opened(record, options, places, record.width, record.height)
-    if isinstance(found, Reject):
-        yield found
-        return
-    picture, frame = found
-    try:
-        ids = _read_ids(record.ids, _folder(places), frame.width, frame.height)
-    except RejectedError as error:
-        yield reject(record, "image", error.rule, error.detail)
-        return
+    picture, frame = opened(record, options, places, record.width, record.height)
+    ids = _read_ids(record.ids, _folder(places), frame.width, frame.height)
     objects = Objects(record, frame, options.min_area)
     for segment in record.segments:
         label = segment.label or "unknown"

@@ -18,7 +18,7 @@ from sphinx_data.convert import Inputs, _label_sets, _quads
 from sphinx_data.convert._common import RejectedError, limited, short
 from sphinx_data.convert._label_files import LabelFile
 from sphinx_data.convert._label_sets import Record as Record
-from sphinx_data.convert._objects import reject
+from sphinx_data.convert._objects import of_picture, reject
 from sphinx_data.convert._packed import head
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._texts import About, TextOptions, Texts, legible, outline
@@ -66,16 +66,10 @@ def _is_list(file: LabelFile) -> bool:
     return not any(character.isdigit() for character in file.stem)
 
 
+@of_picture
 def produce(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
     """One sample with the rejects of its texts, or the reject of the file or picture."""
-    yield from record.rejects
-    if record.media is None:
-        return
-    found = _label_sets.opened_texts(record, options, places)
-    if isinstance(found, Reject):
-        yield found
-        return
-    picture, texts = found
+    picture, texts = _label_sets.opened_texts(record, options, places)
     if record.input.lower().endswith(".xml"):
         root = _parsed(record.raw)
         if root is None:

@@ -25,7 +25,7 @@ from sphinx_data.convert import Inputs, _label_sets
 from sphinx_data.convert._common import RejectedError, clean_text, limited, short
 from sphinx_data.convert._label_files import LabelFile
 from sphinx_data.convert._label_sets import Record as Record
-from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, opened, reject
+from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, of_picture, opened, reject
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._regions import coco_region
 from sphinx_data.sample import Built, Reject
@@ -68,16 +68,10 @@ def _stems(file: LabelFile, _: bytes) -> list[str]:
     return [f"{file.stem}_ori", file.stem]
 
 
+@of_picture
 def produce(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
     """One sample with the rejects of its rows, or the reject of the file or picture."""
-    yield from record.rejects
-    if record.media is None:
-        return
-    found = opened(record, options, places)
-    if isinstance(found, Reject):
-        yield found
-        return
-    picture, frame = found
+    picture, frame = opened(record, options, places)
     objects = Objects(msgspec.structs.replace(record, annotated="Apache-2.0"), frame, options.min_area)
     tokens = []
     for number, line in enumerate(record.raw.decode("utf-8-sig", "replace").split("\n"), 1):

@@ -22,7 +22,7 @@ from sphinx_data.convert._common import CommonOptions as CommonOptions
 from sphinx_data.convert._common import Media, RejectedError, UniqueIds, clean_text, find_media, limited, short
 from sphinx_data.convert._embedded import prepared
 from sphinx_data.convert._json_items import Item, JsonFile, entry_of
-from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, opened, reject
+from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, of_picture, opened, reject
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._regions import coco_region
 from sphinx_data.convert._row_files import File, files, stem, unreadable
@@ -153,17 +153,11 @@ def _blocks(
     return found, lost
 
 
+@of_picture
 def produce(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
     """One sample with the rejects of its blocks, or the reject of the page."""
-    yield from record.rejects
-    if record.media is None:
-        return
     load = None if record.within is None else partial(_within, record, options, places)
-    found = opened(record, options, places, load=load)
-    if isinstance(found, Reject):
-        yield found
-        return
-    picture, frame = found
+    picture, frame = opened(record, options, places, load=load)
     across, down = frame.width / record.size[0], frame.height / record.size[1]
     objects = Objects(record, frame, options.min_area)
     for block in record.blocks:

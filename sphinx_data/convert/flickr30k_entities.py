@@ -22,7 +22,7 @@ from sphinx_data.convert import Inputs
 from sphinx_data.convert._common import CommonOptions as CommonOptions
 from sphinx_data.convert._common import UniqueIds, clean_text, find_media, limited
 from sphinx_data.convert._grounded import Box, Grounded, Phrase, grounds
-from sphinx_data.convert._objects import PictureRecord, opened, reject
+from sphinx_data.convert._objects import PictureRecord, of_picture, opened, reject
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._sample import about_image, built
 from sphinx_data.convert._xml import number, parsed, whole
@@ -94,22 +94,16 @@ def _records(inputs: Inputs, options: Options) -> Iterator[Record]:
         yield Record(input=lost.input, rejects=(lost,))
 
 
+@of_picture
 def produce(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
     """One sample with the rejects of its boxes and captions, or the reject of the picture."""
-    yield from record.rejects
-    if record.media is None:
-        return
     root = parsed(record.boxes)
     if root is None:
         yield reject(record, "file", "xml-invalid", "Its Annotations file is not XML that can be read.")
         return
     size = root.find("size")
     width, height = (whole(size.findtext(key)) if size is not None else 0 for key in ("width", "height"))
-    found = opened(record, options, places, width, height)
-    if isinstance(found, Reject):
-        yield found
-        return
-    picture, frame = found
+    picture, frame = opened(record, options, places, width, height)
     grounded = Grounded(frame, record.input, record.record, record.id)
     boxes = _boxes(root, grounded)
     turns: list[tuple[str, tuple[Part, ...]]] = []

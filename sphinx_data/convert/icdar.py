@@ -20,7 +20,7 @@ from sphinx_data.convert._common import RejectedError, UniqueIds, clean_text, li
 from sphinx_data.convert._json_items import JsonFile, value
 from sphinx_data.convert._label_files import LabelFile, Pictures
 from sphinx_data.convert._label_sets import Record as Record
-from sphinx_data.convert._objects import reject
+from sphinx_data.convert._objects import of_picture, reject
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._texts import About, TextOptions, Texts, box, legible, outline
 from sphinx_data.sample import Built, Reject
@@ -74,16 +74,10 @@ def _is_prose(file: LabelFile) -> bool:
     return file.stem.lower() in ("readme", "license", "lexicon", "genericvocabulary")
 
 
+@of_picture
 def produce(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
     """One sample with the rejects of its texts, or the reject of the file or picture."""
-    yield from record.rejects
-    if record.media is None:
-        return
-    found = _label_sets.opened_texts(record, options, places)
-    if isinstance(found, Reject):
-        yield found
-        return
-    picture, texts = found
+    picture, texts = _label_sets.opened_texts(record, options, places)
     try:
         _add_entries(texts, record.raw) if record.record is not None else _add_rows(texts, record.raw)
     except RejectedError as error:

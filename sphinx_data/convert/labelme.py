@@ -28,7 +28,7 @@ from sphinx_data.convert._common import MISSING, Media, RejectedError, UniqueIds
 from sphinx_data.convert._common import CommonOptions as CommonOptions
 from sphinx_data.convert._embedded import prepared
 from sphinx_data.convert._json_items import JsonFile, value
-from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, opened, reject
+from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, of_picture, opened, reject
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._regions import coco_region
 from sphinx_data.convert._sample import about_image, built
@@ -158,21 +158,15 @@ def _label(shape: Any) -> str:
     return english.readable(text) if text else ""
 
 
+@of_picture
 def produce(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
     """One sample with the rejects of its shapes, or the reject of the picture."""
-    yield from record.rejects
-    if record.media is None:
-        return
     shapes = _shapes(record.shapes)
     if shapes is None:
         yield reject(record, "file", "shapes-invalid", "shapes is not a list.")
         return
     load = None if record.within is None else partial(_within, record, record.within, options, places)
-    found = opened(record, options, places, record.width, record.height, load)
-    if isinstance(found, Reject):
-        yield found
-        return
-    picture, frame = found
+    picture, frame = opened(record, options, places, record.width, record.height, load)
     if not shapes and record.flags:
         yield _classified(record, options, picture)
         return

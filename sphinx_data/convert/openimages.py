@@ -28,7 +28,7 @@ from sphinx_data.convert._common import CommonOptions as CommonOptions
 from sphinx_data.convert._common import Media, RejectedError, UniqueIds, clean_text, find_media, limited, short
 from sphinx_data.convert._groups import Groups
 from sphinx_data.convert._json_items import Item, JsonFile
-from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, opened, reject
+from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, of_picture, opened, reject
 from sphinx_data.convert._openimages_files import Lines, fields, files, kind_of
 from sphinx_data.convert._openimages_masks import MaskFile, MaskRow, is_of, segmentation
 from sphinx_data.convert._recognise import Glimpse
@@ -203,16 +203,10 @@ def _number(text: str) -> float | None:
         return None
 
 
+@of_picture
 def produce(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
     """One sample with the rejects of its rows, or the reject of the picture."""
-    yield from record.rejects
-    if record.media is None:
-        return
-    found = opened(record, options, places)
-    if isinstance(found, Reject):
-        yield found
-        return
-    picture, frame = found
+    picture, frame = opened(record, options, places)
     if not record.boxes:
         yield from _classified(record, options, picture)
         return

@@ -25,7 +25,7 @@ from sphinx_data.convert._common import UniqueIds, clean_text, find_media, limit
 from sphinx_data.convert._grounded import Box, Grounded, Phrase, grounds
 from sphinx_data.convert._groups import Groups
 from sphinx_data.convert._json_items import JsonFile, entry_of
-from sphinx_data.convert._objects import opened, reject
+from sphinx_data.convert._objects import of_picture, opened, reject
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._referring import Expression, ReferringOptions
 from sphinx_data.convert._sample import about_image, built
@@ -149,15 +149,12 @@ def _box(said: Any) -> Box | None:
 
 def produce(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
     """One sample with the rejects of its boxes and turns, or the reject of the picture."""
-    if not record.rows:
-        yield from referring.produce(record, options, places)
-        return
-    yield from record.rejects
-    found = opened(record, options, places, record.width, record.height)
-    if isinstance(found, Reject):
-        yield found
-        return
-    picture, frame = found
+    return (_grounded if record.rows else referring.produce)(record, options, places)
+
+
+@of_picture
+def _grounded(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
+    picture, frame = opened(record, options, places, record.width, record.height)
     grounded = Grounded(frame, record.input, record.record, record.id)
     turns: list[tuple[tuple[Part, ...] | str, tuple[Part, ...]]] = []
     for place, raw in enumerate(record.rows):

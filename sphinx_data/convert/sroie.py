@@ -18,7 +18,7 @@ from sphinx_data.convert._common import RejectedError, UniqueIds, clean_text, li
 from sphinx_data.convert._forms import Field, field_turns
 from sphinx_data.convert._json_items import value
 from sphinx_data.convert._label_files import LabelFile, Pictures, label_files
-from sphinx_data.convert._objects import PictureRecord, reject
+from sphinx_data.convert._objects import PictureRecord, of_picture, reject
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._texts import About, TextOptions, Texts, legible, outline, written
 from sphinx_data.sample import Built, Reject
@@ -96,16 +96,10 @@ def _key(file: LabelFile) -> str:
     return f"{kept}/{stem}" if kept else stem
 
 
+@of_picture
 def produce(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
     """One sample with the rejects of its texts and fields, or the reject of the picture."""
-    yield from record.rejects
-    if record.media is None:
-        return
-    found = _label_sets.opened_texts(record, options, places)
-    if isinstance(found, Reject):
-        yield found
-        return
-    picture, texts = found
+    picture, texts = _label_sets.opened_texts(record, options, places)
     fields = _fields(record, texts) if options.tasks != "spotting" else []
     if record.rows is not None and options.tasks != "key-information":
         for number, line in _quads.lines(record.rows):

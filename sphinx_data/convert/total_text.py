@@ -19,7 +19,7 @@ from sphinx_data.convert._common import RejectedError, limited, short
 from sphinx_data.convert._label_files import LabelFile
 from sphinx_data.convert._label_sets import Record as Record
 from sphinx_data.convert._mat import arrays
-from sphinx_data.convert._objects import reject
+from sphinx_data.convert._objects import of_picture, reject
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._texts import About, TextOptions, legible, outline
 from sphinx_data.sample import Built, Reject
@@ -79,21 +79,15 @@ def _is_other(file: LabelFile) -> bool:
     return is_text and not any(file.stem.startswith(prefix) for prefix in (*_PREFIXES, "img"))
 
 
+@of_picture
 def produce(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
     """One sample with the rejects of its texts, or the reject of the file or picture."""
-    yield from record.rejects
-    if record.media is None:
-        return
     try:
         words = _words_of_mat(record.raw) if record.input.lower().endswith(".mat") else _words_of_text(record.raw)
     except RejectedError as error:
         yield reject(record, "file", error.rule, error.detail)
         return
-    found = _label_sets.opened_texts(record, options, places)
-    if isinstance(found, Reject):
-        yield found
-        return
-    picture, texts = found
+    picture, texts = _label_sets.opened_texts(record, options, places)
     for word in words:
         with texts.one(word.place, word.text):
             if len(word.xs) != len(word.ys):

@@ -31,7 +31,7 @@ from sphinx_data.convert._common import (
     limited,
     short,
 )
-from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, opened, reject
+from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, of_picture, opened, reject
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._regions import coco_region
 from sphinx_data.convert._xml import number, parsed, whole
@@ -176,22 +176,16 @@ def _picture(root: str, name: str, named: str) -> Media:
     return find_media(root, *(f"{place}/{each}" if place else each for each in names for place in folders))
 
 
+@of_picture
 def produce(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
     """One sample with the rejects of its regions, or the reject of the file or picture."""
-    yield from record.rejects
-    if record.media is None:
-        return
     root = parsed(record.raw)
     if root is None or root.tag != "annotation":
         yield reject(record, "file", "xml-invalid", "It is not the XML of an annotation.")
         return
     size = root.find("size")
     width, height = (whole(size.findtext(key)) if size is not None else 0 for key in ("width", "height"))
-    found = opened(record, options, places, width, height)
-    if isinstance(found, Reject):
-        yield found
-        return
-    picture, frame = found
+    picture, frame = opened(record, options, places, width, height)
     objects = Objects(record, frame, options.min_area)
     for place, entry in enumerate(root.findall("object")):
         label = _label(entry.findtext("name"))

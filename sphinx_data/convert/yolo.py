@@ -18,7 +18,7 @@ from sphinx_data import storage
 from sphinx_data.convert import Inputs
 from sphinx_data.convert._common import CommonOptions as CommonOptions
 from sphinx_data.convert._common import RejectedError, UniqueIds, clean_text, find_media, limited, short
-from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, opened, reject
+from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, of_picture, opened, reject
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._regions import Converted, coco_region
 from sphinx_data.convert._yolo_file import DataFile, label_name, read_data
@@ -105,16 +105,10 @@ def _with(record: Record, rows: bytes) -> Record:
     )  # fmt: skip
 
 
+@of_picture
 def produce(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
     """One sample with the rejects of its rows, or the reject of the picture."""
-    yield from record.rejects
-    if record.media is None:
-        return
-    found = opened(record, options, places)
-    if isinstance(found, Reject):
-        yield found
-        return
-    picture, frame = found
+    picture, frame = opened(record, options, places)
     objects = Objects(record, frame, options.min_area)
     for number, line in enumerate(record.rows.decode("utf-8", "replace").splitlines(), 1):
         if not line.strip():
