@@ -97,9 +97,9 @@ def _built(
 ) -> Built:  # fmt: skip
     tasks = list(dict.fromkeys(turn.task or about.task for turn in turns))
     image_license = options.image_license or record.image_license or about.image_license
-    splits = list(dict.fromkeys(turn.meta.get("split") for turn in turns))
-    if len(splits) == 1 and splits[0] is not None:
-        meta = meta | {"split": splits[0]}
+    split = turns[0].meta.get("split")
+    if split is not None and all(turn.meta.get("split") == split for turn in turns):
+        meta = meta | {"split": split}
     return built(
         record, options, pictures,
         domain=about.domain if pictures else "language",
