@@ -107,12 +107,12 @@ def parameters(kind: type[Options], settings: tuple[str, ...], known: dict[str, 
 def _refused(error: str, settings: tuple[str, ...], known: dict[str, Any], names: set[str]) -> str:
     """What msgspec says of a value, with the option as it was written and the mend."""
     said, _, place = error.partition(" - at `$")
-    key = place.strip("`.")
+    key = place.strip("`.").partition("[")[0]
     if (unknown := _UNKNOWN.search(said)) is not None:
         key = ".".join(word for word in (key, unknown[1]) if word)
         mend = "" if "." in key else f"; choose one of {', '.join(sorted(names))}"
         return f"--set {key}: is not known{mend}"
-    written = next((setting for setting in settings if setting.partition("=")[0] == key), None)
+    written = next((each for each in settings if each.startswith((f"{key}=", f"{key}."))), None)
     option = f"--set {written}" if written else f"--{key.replace('_', '-')} {known.get(key, '')}"
     return f"{option}: {_MENDS.get(key, said)}"
 

@@ -1,6 +1,7 @@
 """``sphinx-data convert``."""
 
 import os
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,8 @@ from sphinx_data.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from sphinx_data.sources.conversion import Conversion
+
+_NAMED = 20  # classes in a message
 
 
 @click.command("convert")
@@ -72,6 +75,8 @@ def _build(
     module = load(format_name)
     name = flags["name"] or os.path.basename(os.path.abspath(flags["out"]))
     made = parameters(module.Options, flags["settings"], options | flags | {"source": flags["source"] or name})
+    if classes := getattr(made, "classes", None):
+        _check_classes(classes, module, inputs)
     return Build(
         builder=f"convert/{format_name}",
         options=made,
@@ -87,6 +92,17 @@ def _build(
         places=inputs.places(),
         reads=annotations,
     )  # fmt: skip
+
+
+def _check_classes(classes: dict[str, str | None], module: ModuleType, inputs: Any) -> None:
+    """Raises UsageError for a class that the annotations do not have."""
+    if not hasattr(module, "class_names"):
+        return
+    known = sorted(set(module.class_names(inputs)))
+    for name in classes:
+        if name not in known:
+            several = ", ".join(known[:_NAMED]) + (f" and {len(known) - _NAMED} more" if len(known) > _NAMED else "")
+            raise UsageError(f"--set classes.{name}: there is no such class; there are {several}")
 
 
 def _downloaded(context: click.Context, root: str, dataset: str | None, flags: dict[str, Any]) -> int:

@@ -17,11 +17,15 @@ import ast
 import importlib
 import inspect
 import os
+import re
+import sys
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_origin
 
 from sphinx_data.errors import UsageError
+
+_BOUNDS = re.compile(r"Annotated\[(\w+), (?:\w+|[\w.]+\([^)]*\))\]")
 
 
 class Inputs(NamedTuple):
@@ -55,17 +59,27 @@ def explain(name: str) -> str:
     """The docstring of a format's module, and its parameters with their comments. Raises UsageError if unknown."""
     module = load(name)
     kinds = [kind for kind in module.Options.__mro__ if kind.__module__.startswith(f"{__name__}.")]
-    lines = [line for kind in kinds for line in _fields(kind)]
-    return f"{(module.__doc__ or '').strip()}\n\nparameters (--set KEY=VALUE):\n" + "\n".join(lines)
+    fields: dict[str, str] = {}
+    for kind in kinds:  # from the format's own to those that all have
+        fields |= {name: line for name, line in _fields(kind).items() if name not in fields}
+    return f"{(module.__doc__ or '').strip()}\n\nparameters (--set KEY=VALUE):\n" + "\n".join(fields.values())
 
 
-def _fields(kind: type) -> list[str]:
-    """The fields of a class as they stand in its source, with the comments behind them."""
+def _fields(kind: type) -> dict[str, str]:
+    """The fields of a class as they stand in its source, without bounds, with the comments behind them."""
     code = inspect.getsource(kind)
     (found,) = ast.parse(code).body
     assert isinstance(found, ast.ClassDef)
-    lines = code.split("\n")
-    return ["  " + lines[node.lineno - 1].strip() for node in found.body if isinstance(node, ast.AnnAssign)]
+    lines, known = code.split("\n"), vars(sys.modules[kind.__module__])
+    shown = {}
+    for node in found.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            line = _BOUNDS.sub(r"\1", lines[node.lineno - 1].strip())
+            said = ast.unparse(node.annotation)
+            if get_origin(known.get(said)) is Literal:  # a name for several values
+                line = line.replace(said, str(known[said]).removeprefix("typing.").replace("'", '"'), 1)
+            shown[node.target.id] = f"  {line}"
+    return shown
 
 
 def _refuse_unknown(name: str) -> None:

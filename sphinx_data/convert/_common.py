@@ -25,7 +25,7 @@ _PART = re.compile(r"([a-z]+)-\d{5}(?:-of-\d{5}.*)?\.(?:parquet|arrow)")  # trai
 _ADDED = re.compile(r"[-_ ]?(data|set|images|\d+)$")  # training_data, train2017
 
 
-Language = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")]
+_LANGUAGE = msgspec.Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")
 
 
 class CommonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,7 +34,7 @@ class CommonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     source: str  # name of the source, the first part of every sample id
     license: str | None = None  # of the annotations; None: as the format says, else "unknown"
     split: Annotated[str, msgspec.Meta(min_length=1)] = "train"
-    language: Language | None = None  # BCP 47; None: as the format knows it
+    language: Annotated[str, _LANGUAGE] | None = None  # BCP 47; None: as the format knows it
     limit: Annotated[int, msgspec.Meta(ge=0)] | None = None  # at most so many records, a seeded subset in file order
     seed: int = 0
     decode: bool = False  # decode every picture once, to reject those whose pixels are damaged

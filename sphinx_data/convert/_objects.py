@@ -4,7 +4,7 @@ The question never promises more than the annotation holds: "all objects" only w
 dropped and every class of the data set is annotated; "all cups" where every cup is in the answer; else "cups".
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Annotated, Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
@@ -22,6 +22,7 @@ from sphinx_data.phrasing.detection import Group, detection_answer, layout_answe
 from sphinx_data.sample import Built, Part, Region, Reject, Struct, Task
 
 Level = Literal["file", "record", "image", "region", "turn"]
+_CROWD = "group of "
 _CLASSES_OF_NOTHING = 10  # named in a question whose answer is "none"
 
 
@@ -30,6 +31,7 @@ class ObjectOptions(CommonOptions, frozen=True, kw_only=True):
 
     min_area: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # square pixels; smaller regions are dropped
     max_objects: Annotated[int, msgspec.Meta(ge=1)] = 60  # boxes in one answer; a keypoint counts as half a box
+    classes: dict[str, str | None] = {}  # other names for classes; null leaves one out: classes.WBC=null
 
 
 class PictureRecord(Struct, frozen=True, kw_only=True):
@@ -130,7 +132,7 @@ class Objects:
         """Take a region in pixels of the annotation. Raises RejectedError where it is too small."""
         if done.area < self._min_area:
             raise RejectedError("too-small", f"Its area is {done.area:g} of at least {self._min_area:g} pixels.")
-        name = f"group of {english.plural(label)}" if crowd else label
+        name = f"{_CROWD}{english.plural(label)}" if crowd else label
         if name in self._numbers:
             self._numbers[name].append(len(self.regions))
         else:
@@ -154,6 +156,9 @@ class Objects:
             nothing: the data set's classes, where a picture without any object says so; else it is rejected.
             meta: further facts.
         """
+        if options.classes:
+            asking = self._renamed(options.classes, asking)
+            nothing = _mapped(nothing, options.classes)
         groups = self._asked_for(asking)
         yield from self.rejects
         asked, left = _bounded(groups, self._cost(asking), self.record.id, options.max_objects)
@@ -177,6 +182,22 @@ class Objects:
             meta={**({"clipped_boxes": self._clipped} if self._clipped else {}), **(meta or {})},
             sound=self._sound,
         )  # fmt: skip
+
+    def _renamed(self, classes: dict[str, str | None], asking: Asking) -> Asking:
+        """Give classes the names that the user says; of those left out, no region stays."""
+        crowds = {number for name, found in self._numbers.items() for number in found if name.startswith(_CROWD)}
+        regions, self.regions, self._numbers, self._sound = self.regions, [], {}, False
+        for number, region in enumerate(regions):
+            label = classes.get(region.label or "", region.label)
+            if not label:
+                self.rejects.append(reject(self.record, "region", "class-left-out", f"{region.label}: see classes."))
+                continue
+            name = f"{_CROWD}{english.plural(label)}" if number in crowds else label
+            self._numbers.setdefault(name, []).append(len(self.regions))
+            self.regions.append(msgspec.structs.replace(region, label=label))
+        self._incomplete, self._stuff = set(_mapped(self._incomplete, classes)), set(_mapped(self._stuff, classes))
+        inexact = frozenset(_mapped(asking.inexact, classes))
+        return asking._replace(inexact=inexact, closed=asking.closed and all(classes.values()))
 
     def _asked_for(self, asking: Asking) -> list[Group]:
         numbers = self._numbers
@@ -202,6 +223,11 @@ class Objects:
         if asking.task != "pose":
             return lambda group: len(group.regions)
         return lambda group: sum(len(self.regions[number].keypoints or ()) / 2 for number in group.regions)
+
+
+def _mapped(names: Iterable[str], classes: dict[str, str | None]) -> list[str]:
+    found = (classes.get(name, name) for name in names)
+    return [name for name in found if name]
 
 
 def _bounded(

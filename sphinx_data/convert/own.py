@@ -55,6 +55,8 @@ def recognise(glimpse: Glimpse) -> bool:
 def _is_own(row: dict[str, Any]) -> bool:
     if "messages" in row:
         return "boxes" in row  # without them it is format messages
+    if any(isinstance(row.get(name), dict) for name in ("image", "images")):
+        return False  # the picture is in the row: format image_parquet
     pictured = any(isinstance(row.get(name), (str, list)) for name in ("image", "images"))
     graded = "\n#### " in str(row.get("answer"))  # GSM8K
     return ("question" in row and "answer" in row and not graded) or (

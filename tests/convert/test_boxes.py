@@ -65,6 +65,37 @@ def test_a_question_promises_no_more_than_the_annotation_holds(run, photo, write
             assert "all objects" not in question
 
 
+@pytest.mark.parametrize(
+    ("classes", "labels", "answer", "rules"),
+    [
+        ({"cup": "glass"}, {"glass", "person"}, "two glasses [", []),
+        ({"cup": "thing", "person": "thing"}, {"thing"}, "three things [", []),
+        ({"cup": None}, {"person"}, "a person [", ["class-left-out"] * 2),
+        ({"cup": None, "person": None}, set(), "", ["class-left-out"] * 3 + ["no-objects"]),
+    ],
+)
+def test_classes_get_other_names_or_are_left_out(run, photo, write_json, classes, labels, answer, rules):
+    photo()
+    place = write_json(coco(BOX, OTHER, {"bbox": [60, 10, 10, 20], "category_id": 2}))
+    found = run("coco", place, classes=classes)
+    assert [reject.rule for reject in found.rejects] == rules
+    assert {region.label for sample in found.samples for region in sample.regions} == labels
+    for sample in found.samples:
+        question, said = text_of(sample)
+        assert answer in said
+        assert ("object" in question) == (None not in classes.values())
+
+
+def test_classes_left_out_are_not_said_to_be_missing(run, photo, tmp_path):
+    photo("set/train/images/a.jpg")
+    yaml = {"names": ["cone", "cube", "ball"], "train": "train/images"}
+    (tmp_path / "set" / "data.yaml").write_text(json.dumps(yaml))
+    (tmp_path / "set" / "train" / "labels").mkdir()
+    (tmp_path / "set" / "train" / "labels" / "a.txt").write_text("")
+    (sample,) = run("yolo", tmp_path / "set", classes={"cone": None, "ball": "sphere"}).samples
+    assert text_of(sample)[1] == "There are no cubes or spheres in the image."
+
+
 def test_lvis_never_counts_what_is_not_exhaustive(run, photo, write_json):
     photo()
     image = {"neg_category_ids": [3], "not_exhaustive_category_ids": [1]}

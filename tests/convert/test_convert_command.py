@@ -34,14 +34,17 @@ WRONG = {
     "min_area=large": "--set min_area=large: Expected `float`, got `str`",
     "max_objects=0": "--set max_objects=0: Expected `int` >= 1",
     "crowd=maybe": "--set crowd=maybe: Invalid enum value 'maybe'",
-    "min-area=5": "--set min-area: is not known; choose one of crowd, decode, language, ",
+    "min-area=5": "--set min-area: is not known; choose one of classes, crowd, decode, ",
     "limit=-5": "--set limit=-5: Expected `int` >= 0",
+    "classes.cat=3": "--set classes.cat=3: Expected `str | null`, got `int`",
+    "classes.cow=ox": "--set classes.cow: there is no such class; there are cat, dog",
 }
 
 
 @pytest.mark.parametrize("setting", WRONG)
 def test_a_wrong_value_is_named_with_its_option(tmp_path, setting):
-    (tmp_path / "a.json").write_text("{}")
+    categories = [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}]
+    (tmp_path / "a.json").write_text(json.dumps({"images": [], "annotations": [], "categories": categories}))
     with pytest.raises(UsageError) as refused:
         command.main([str(tmp_path / "a.json"), "--format", "coco", "--out", str(tmp_path / "out"), "--set", setting],
                      standalone_mode=False)  # fmt: skip

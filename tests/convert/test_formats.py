@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from sphinx_data import convert
@@ -25,7 +26,11 @@ def test_a_format_is_explained_with_its_parameters_and_what_they_do():
     assert re.search(r"\n  max_objects: int = 60  # .+", text)
     assert re.search(r"\n  limit: .+  # at most so many records", text)
     for name in convert.format_names():
-        assert "parameters (--set KEY=VALUE):" in convert.explain(name)
+        listed = convert.explain(name).partition("parameters (--set KEY=VALUE):\n")[2].splitlines()
+        keys = [line.strip().partition(":")[0] for line in listed]
+        assert set(keys) == {field.name for field in msgspec.structs.fields(convert.load(name).Options)}
+        assert len(set(keys)) == len(keys)
+        assert not any("Annotated" in line for line in listed)
 
 
 def test_the_list_of_formats_needs_neither_numpy_nor_pillow():

@@ -113,3 +113,11 @@ def test_a_folder_of_mme_is_no_prose(tmp_path):
         (tmp_path / name).rename(tmp_path / f"of {name}")
         (tmp_path / f"of {name}").write_text("It is red.\n\tAnd blue.\n")
     assert recognise(Inputs((str(tmp_path),))) == "text"
+
+
+def test_rows_that_hold_their_picture_are_not_ones_own(tmp_path):
+    row = {"image": {"bytes": b"\xff\xd8\xff", "path": "a.jpg"}, "question": "What?", "answer": "A cat."}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
+    assert recognise(Inputs((str(tmp_path / "a.parquet"),))) == "image_parquet"
+    pq.write_table(pa.Table.from_pylist([row | {"image": "a.jpg"}]), tmp_path / "b.parquet")
+    assert recognise(Inputs((str(tmp_path / "b.parquet"),))) == "own"
