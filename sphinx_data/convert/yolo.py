@@ -21,7 +21,7 @@ from sphinx_data.convert._common import RejectedError, UniqueIds, clean_text, fi
 from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, of_picture, opened, reject
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._regions import Converted, coco_region
-from sphinx_data.convert._yolo_file import DataFile, label_name, read_data
+from sphinx_data.convert._yolo_file import PICTURES, DataFile, label_name, read_data
 from sphinx_data.errors import InputError
 from sphinx_data.sample import Built, Reject
 
@@ -46,9 +46,16 @@ def recognise(glimpse: Glimpse) -> bool:
     if not glimpse.is_folder and not glimpse.path.lower().endswith((".yaml", ".yml", ".data")):
         return False
     try:
-        return bool(read_data(glimpse.path))
+        data = read_data(glimpse.path)
     except InputError:
         return False
+    return data is not None and (bool(data.said) or _has_labels(glimpse.names))
+
+
+def _has_labels(names: list[str]) -> bool:
+    """Whether a picture has a label file: classes.txt alone stands in other sets too."""
+    there = set(names)
+    return any(label_name(name) in there for name in names if name.lower().endswith(PICTURES))
 
 
 def class_names(inputs: Inputs) -> Iterator[str]:

@@ -101,6 +101,7 @@ NOT_OURS = {
     "a table of boxes": {"a.csv": "image_name,label_name,x1,y1,x2,y2\na.jpg,dog,0,1,1,2\n", "images/a.jpg": ""},
     "tables beside pictures": {"one/a.jpg": "", "one/b.jpg": "", "one/x.csv": "image,label", "two/c.jpg": ""},
     "masks beside pictures": {"abbey/1.jpg": "", "abbey/1_seg.png": "", "airport/2.jpg": ""},
+    "a list of classes": {"classes.txt": "cat\ndog\n", "ann.txt": "a/1.jpg 0\n", "a/1.jpg": ""},
     "pictures of splits without classes": {"train/a.jpg": "", "val/b.jpg": ""},
 }  # fmt: skip
 
