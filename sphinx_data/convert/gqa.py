@@ -3,7 +3,7 @@
 Input: ``train_balanced_questions.json``, one object {question id: {imageId, question, answer, fullAnswer, ...}} of
 millions of questions, any number of such files, or their folder; photos ``images/<imageId>.jpg`` or beside. Form:
 SPHINX's short answer; `full` answers with the sentence instead ("The chair is to the left of the table."). Test
-questions have no answers and are rejects. No real file was at hand; made after the published description. CC-BY-4.0;
+questions have no answers and are rejects. Tested on a few published questions; no whole file was at hand. CC-BY-4.0;
 photos as in Visual Genome. https://cs.stanford.edu/people/dorarad/gqa/download.html
 """
 

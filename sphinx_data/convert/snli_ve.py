@@ -2,8 +2,8 @@
 
 Input: ``snli_ve_train.jsonl``, JSON lines {Flickr30K_ID (or Flikr30kID), sentence2, gold_label, annotator_labels,
 pairID}, or its folder; photos ``<id>.jpg`` beside or in ``flickr30k_images/`` or ``images/``. The answer is the gold
-label as published; pairs without one ("-") are rejects. No real file was at hand; made after the published
-description. The sentences are SNLI's, CC-BY-SA-4.0; photos are Flickr30k's, for research.
+label as published; pairs without one ("-") are rejects. Tested on a few published lines; no whole file was at hand.
+The sentences are SNLI's, CC-BY-SA-4.0; photos are Flickr30k's, for research.
 https://github.com/necla-ml/SNLI-VE
 """
 
