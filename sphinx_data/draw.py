@@ -18,6 +18,7 @@ from sphinx_data.sample import Region
 Colour = tuple[int, int, int]
 
 _LONGEST_LABEL = 24  # characters
+_MANY = 20  # regions, from which labels hide too much
 
 # Told apart in normal and in colour-blind sight (after Okabe and Ito), and from most photographs.
 PALETTE: tuple[Colour, ...] = (
@@ -71,11 +72,13 @@ def _pad(size: int) -> int:
 def draw_regions(picture: Image.Image, regions: Sequence[Region], image: int = 0) -> Image.Image:
     """A copy of a picture, RGB, with the regions of that image: tints first, then lines, then labels, marks on top.
 
-    Marked regions get their mark at its point; others stand above the box: their label, or their number where the
-    picture shows what they say.
+    Marked regions get their mark at its point. Others have their label above the box or, where the picture shows what
+    they say, their number on its left, off the lines above. Many regions are drawn with smaller letters.
     """
     canvas = _opaque(picture)
     size = font_size(*canvas.size)
+    if len(regions) > _MANY:
+        size = max(11, size // 2)
     line = max(1, size // 7)
     chosen = [
         (
@@ -97,7 +100,8 @@ def draw_regions(picture: Image.Image, regions: Sequence[Region], image: int = 0
         if region.mark is None and text:
             text = shorten(text, _LONGEST_LABEL, placeholder="...")
             width, height = label_size(text, size)
-            place = (region.box[0] + width / 2, region.box[1] - height / 2)
+            x0, y0, _, y1 = region.box
+            place = (x0 + width / 2, y0 - height / 2) if region.label else (x0 - width / 2, (y0 + y1) / 2)
             draw_label(draw, text, place, colour, size, canvas.size)
     for colour, region, _ in chosen:
         if region.mark is not None:
