@@ -14,7 +14,23 @@ from sphinx_data.media import Prepared
 
 _TEXT = ("text", "input_text", "output_text")
 _IMAGE = ("image", "image_url", "input_image")
+_REASONING = ("reasoning", "thinking")
+_REASONS = ("reasoning_content", "reasoning", "thinking")  # fields of a message
 _SOURCES = ("image", "image_url", "url", "path", "data", "value")
+
+
+def _is_call(entry: Any) -> bool:
+    return isinstance(entry, dict) and entry.get("type") == "tool_call" and "value" in entry
+
+
+def _thought(text: str) -> str:
+    """Reasoning before an answer, as models of Qwen and DeepSeek write it."""
+    return f"<think>\n{clean_text(text).strip()}\n</think>\n\n"
+
+
+def _reasons(message: dict[str, Any]) -> list[str]:
+    said = (message.get(key) for key in _REASONS)
+    return [_thought(text) for text in said if isinstance(text, str) and text.strip()][:1]
 
 
 class Reader:
@@ -43,12 +59,16 @@ class Reader:
         role = role_of(said)
         if role is None:
             raise RejectedError("turn-invalid", f"Message {number} is {short(message)}.")
-        parts = list(self._parts(number, message.get("content", message.get("value"))))
+        content = message.get("content", message.get("value"))
+        parts = [*_reasons(message), *self._parts(number, content)]
         if role == CALL:
             return Turn("assistant", (_tools.call(_joined(parts)),), is_tool=True)
         if role == RESULT:
             return Turn("user", (_tools.result(_joined(parts)),), is_tool=True)
         calls = message.get("tool_calls") or message.get("function_call")
+        is_tool = bool(calls) or (isinstance(content, list) and any(map(_is_call, content)))
+        if is_tool and parts and isinstance(parts[-1], str):
+            parts[-1] = parts[-1].rstrip("\n")
         if calls:
             text = _joined(parts).rstrip()
             parts = [f"{text}\n{_tools.openai_calls(calls)}" if text else _tools.openai_calls(calls)]
@@ -59,7 +79,7 @@ class Reader:
         if role == "user":
             return Turn("user", tuple(parts))
         weighed = message.get("weight", message.get("loss_weight", 1))
-        return Turn("assistant", tuple(parts), supervise=weighed != 0, is_tool=bool(calls))
+        return Turn("assistant", tuple(parts), supervise=weighed != 0, is_tool=is_tool)
 
     def _parts(self, number: int, content: Any) -> Iterator[str | int]:
         if content is None:
@@ -73,6 +93,10 @@ class Reader:
             said = entry.get("text", entry.get("value")) if isinstance(entry, dict) else None
             if kind in _TEXT and isinstance(said, str):
                 yield clean_text(said)
+            elif kind in _REASONING and isinstance(entry.get(kind, said), str):
+                yield _thought(entry.get(kind, said))
+            elif _is_call(entry):
+                yield f"{_tools.call(entry['value'])}\n"
             elif kind in _IMAGE:
                 yield self._picture(entry)
             else:

@@ -3,7 +3,8 @@
 ``content`` is text or a list of parts: ``{type: text}``, ``{type: image}`` or ``{type: image_url}`` with a name below
 the folder of pictures or a ``data:`` URI; parts without a name take the row's ``images`` in order, and text with
 ``<image>`` says where they stand. In Parquet, ``images`` are embedded. ``tools`` and ``tool_calls`` become text inside
-<tools>, <tool_call> and <tool_response>, as Hermes and Qwen models write it. ``prompt`` and ``completion`` lists (TRL)
+<tools>, <tool_call> and <tool_response>, as Hermes and Qwen models write it, and reasoning (a part of that type, or
+``reasoning_content``) inside <think>. ``prompt`` and ``completion`` lists (TRL)
 are joined; ``weight: 0`` (or ``loss_weight``) keeps an answer out of the loss. A row that KTO's ``label: false``
 calls undesirable is a reject, and so is one with ``audios`` or ``videos``, or with a web address for a picture: nothing
 is fetched. Sets have their own licence: give ``--license``. https://huggingface.co/docs/trl/dataset_formats

@@ -2,9 +2,9 @@
 
 Read alike, from JSON, JSON lines or Parquet: ``prompt``, ``question`` or ``instruction`` (with ``input``) beside texts;
 whole conversations in ``chosen`` (UltraFeedback); "\\n\\nHuman: ... \\n\\nAssistant: ..." (HH-RLHF); ``conversations``
-with ``chosen: {from, value}``; an ``output`` list whose first is the better. A picture may be in ``image`` or
-``images``. The rejected side is not used. Only LLaMA-Factory's form was tested on a real file; the others were made
-after the published descriptions. HH-RLHF and UltraFeedback are MIT; give ``--license``.
+with ``chosen: {from, value}``; an ``output`` list whose first is the better; ``chosen_messages``, a list of messages. A
+picture may be in ``image`` or ``images``. The rejected side is not used. Only LLaMA-Factory's forms were tested on real
+files; the others were made after the published descriptions. HH-RLHF and UltraFeedback are MIT; give ``--license``.
 https://huggingface.co/docs/trl/dataset_formats#preference
 """
 
@@ -31,12 +31,20 @@ class Options(CommonOptions, frozen=True, kw_only=True):
 def recognise(glimpse: Glimpse) -> bool:
     """Rows with a chosen and a rejected answer, or with a list of two outputs."""
     two = glimpse.row_has("instruction", "output") and all(isinstance(row["output"], list) for row in glimpse.rows)
-    return two or glimpse.row_has("chosen", "rejected")
+    return two or glimpse.row_has("chosen", "rejected") or glimpse.row_has("chosen_messages", "rejected_messages")
 
 
 def records(inputs: Inputs, options: Options) -> Iterator[Record]:
     """Every row of every file, in file order."""
-    return _rows.records(inputs, options, lambda row: _contents.names(_rows.pictured(row)))
+    return _rows.records(inputs, options, _names)
+
+
+def _names(fields: dict[str, Any]) -> list[str]:
+    if "chosen_messages" not in fields:
+        return _contents.names(_rows.pictured(fields))
+    reader = _contents.Reader(fields)
+    reader.turns(fields["chosen_messages"])
+    return _contents.names(reader.sources)
 
 
 def produce(record: Record, options: Options, places: dict[str, str]) -> Iterator[Built | Reject]:
@@ -46,15 +54,17 @@ def produce(record: Record, options: Options, places: dict[str, str]) -> Iterato
 
 def _sampled(row: Row) -> Iterator[Built | Reject]:
     fields = row.fields
-    turns = _dialogues.introduced(list(_said(fields)), optional(fields, "system", "system_prompt"), fields.get("tools"))
+    reader = _contents.Reader(fields) if "chosen_messages" in fields else None
+    said = reader.turns(fields["chosen_messages"]) if reader else list(_said(fields))
+    turns = _dialogues.introduced(said, optional(fields, "system", "system_prompt"), fields.get("tools"))
     turns, unanswered = _dialogues.settled(turns)
     if unanswered:
         raise RejectedError("no-answer", "The chosen side ends with a question.")
-    given = _rows.pictured(fields)
+    given = reader.sources if reader else _rows.pictured(fields)
     _contents.names(given)
     pictures = _contents.pictures(row, given)
     meta = facts(row, "prompt_id", "source", "score_chosen", "score_rejected")
-    return _dialogues.dialogue(row, _dialogues.placed(turns, len(given)), pictures, meta=meta)
+    return _dialogues.dialogue(row, turns if reader else _dialogues.placed(turns, len(given)), pictures, meta=meta)
 
 
 def _said(fields: dict[str, Any]) -> Iterator[Turn]:

@@ -155,6 +155,19 @@ USER, ASSISTANT = {"role": "user", "content": "a"}, {"role": "assistant", "conte
         ("messages", {"prompt": [USER], "completion": [ASSISTANT]}, ["a", "b"], "instruction"),
         ("messages", {"messages": [{"role": "developer", "content": "s"}, USER, ASSISTANT]}, ["s", "a", "b"],
          "instruction"),
+        ("messages", {"messages": [USER, {"role": "assistant", "content": [
+            {"type": "reasoning", "value": "Let me look."}, {"type": "tool_call", "value": '{"name": "f"}'},
+            {"type": "tool_call", "value": '{"name": "g"}'}]},
+            {"role": "tool", "content": [{"type": "text", "value": "4"}]},
+            {"role": "assistant", "content": "It is 4."}]},
+         ["a", '<think>\nLet me look.\n</think>\n\n<tool_call>\n{"name": "f"}\n</tool_call>\n'
+               '<tool_call>\n{"name": "g"}\n</tool_call>', "<tool_response>\n4\n</tool_response>", "It is 4."],
+         "tool-use"),
+        ("messages", {"messages": [USER, {"role": "assistant", "content": "b", "reasoning_content": "Hm."}]},
+         ["a", "<think>\nHm.\n</think>\n\nb"], "instruction"),
+        ("preferences", {"chosen_messages": [USER, {"role": "assistant", "content": [{"type": "text", "value": "b"}]}],
+                         "rejected_messages": [USER, {"role": "assistant", "content": "c"}]}, ["a", "b"],
+         "instruction"),
         ("messages", {"messages": [USER, {"role": "assistant", "content": "b", "tool_calls": [
             {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"x\": 1}"}}]},
             {"role": "tool", "content": "2"}, ASSISTANT]},
