@@ -32,6 +32,7 @@ from sphinx_data.convert._common import (
     short,
 )
 from sphinx_data.convert._objects import Asking, ObjectOptions, Objects, PictureRecord, of_picture, opened, reject
+from sphinx_data.convert._packed import head
 from sphinx_data.convert._recognise import Glimpse
 from sphinx_data.convert._regions import coco_region
 from sphinx_data.convert._xml import number, parsed, whole
@@ -39,6 +40,7 @@ from sphinx_data.errors import InputError, UsageError
 from sphinx_data.phrasing import english
 from sphinx_data.sample import Built, Reject
 
+_ROOT = re.compile(rb"<annotation[\s>]")
 _NAMED = re.compile(rb"<filename>\s*(.*?)\s*</filename>", re.DOTALL)
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".bmp", ".webp", ".tif")
 _BESIDE = ("JPEGImages", "images", "Images", "img")  # folders of pictures beside one of XML files, or one above it
@@ -63,9 +65,8 @@ def recognise(glimpse: Glimpse) -> bool:
     paths = [name for name in glimpse.names if name.lower().endswith(".xml")]
     if not paths or (glimpse.is_folder and any("Sentences/" in name for name in glimpse.names)):
         return False
-    root = parsed(storage.read_bytes(storage.join(glimpse.path, paths[0]) if glimpse.is_folder else glimpse.path))
-    labelme = root is not None and root.find("object/polygon/pt") is not None  # the XML of MIT's LabelMe
-    return root is not None and root.tag == "annotation" and not labelme
+    begin = head(storage.join(glimpse.path, paths[0]) if glimpse.is_folder else glimpse.path, 1 << 16)
+    return _ROOT.search(begin) is not None and b"<pt>" not in begin  # points are of MIT's LabelMe
 
 
 def class_names(inputs: Inputs) -> Iterator[str]:
