@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 import msgspec
@@ -101,20 +101,26 @@ def parameters(kind: type[Options], settings: tuple[str, ...], known: dict[str, 
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(_refused(str(error), settings, known, names)) from None
+        raise UsageError(_refused(str(error), settings, known, kind)) from None
 
 
-def _refused(error: str, settings: tuple[str, ...], known: dict[str, Any], names: set[str]) -> str:
+def _refused(error: str, settings: tuple[str, ...], known: dict[str, Any], kind: type[msgspec.Struct]) -> str:
     """What msgspec says of a value, with the option as it was written and the mend."""
     said, _, place = error.partition(" - at `$")
     key = place.strip("`.").partition("[")[0]
     if (unknown := _UNKNOWN.search(said)) is not None:
-        key = ".".join(word for word in (key, unknown[1]) if word)
-        mend = "" if "." in key else f"; choose one of {', '.join(sorted(names))}"
-        return f"--set {key}: is not known{mend}"
+        names = sorted(_names(kind, key.split(".") if key else []))
+        return f"--set {f'{key}.' if key else ''}{unknown[1]}: is not known; choose one of {', '.join(names)}"
     written = next((each for each in settings if each.startswith((f"{key}=", f"{key}."))), None)
     option = f"--set {written}" if written else f"--{key.replace('_', '-')} {known.get(key, '')}"
     return f"{option}: {_MENDS.get(key, said)}"
+
+
+def _names(kind: Any, keys: list[str]) -> set[str]:
+    """Names of the fields of a Struct, or of the one below these keys."""
+    structs = [each for each in (*get_args(kind), kind) if isinstance(each, type) and issubclass(each, msgspec.Struct)]
+    types = {field.name: field.type for each in structs for field in msgspec.structs.fields(each)}
+    return _names(types.get(keys[0]), keys[1:]) if keys else set(types)
 
 
 def _value(text: str) -> Any:
