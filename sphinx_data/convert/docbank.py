@@ -14,7 +14,6 @@ https://github.com/doc-analysis/DocBank
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
@@ -39,7 +38,7 @@ _FIELDS = 10
 _PAGE = 1000  # coordinates of its right and lower ends
 _APART = 1.5  # heights of a line between two blocks
 _GAP = 12  # least room between columns, thousandths of the page; spaces between words are narrower
-_EVIDENCE, _SHARE = 4, 4  # columns: so many lines leave the gap free, and one in so many of those that could cross it
+_EVIDENCE, _SHARE = 5, 0.6  # columns: so many lines leave the gap free, and this share of those that could cross it
 _WIDE = {"table", "figure", "title", "author"}  # may have gaps of their own
 
 
@@ -148,15 +147,23 @@ def _lines(tokens: list[_Token]) -> list[list[_Token]]:
 
 def _gutter(lines: list[list[_Token]]) -> float | None:
     """Where the gap between two columns is, from the lines with words on both sides; None on a page of one column."""
-    gaps = [gap for line in lines for gap in pairwise(line) if _is_gap(*gap)]
-    free = Counter(x for left, right in gaps for x in _middle(left.box[2], right.box[0]))
-    if not free:
+    free: dict[int, list[float]] = {}  # heights of the lines that leave a place free
+    for line in lines:
+        for left, right in pairwise(line):
+            for x in _middle(left.box[2], right.box[0]) if _is_gap(left, right) else ():
+                free.setdefault(x, []).append(left.box[1])
+    most = max(map(len, free.values()), default=0)
+    best = [x for x in sorted(free) if len(free[x]) == most]
+    if most < _EVIDENCE:
         return None
-    most = max(free.values())
-    best = [x for x in sorted(free) if free[x] == most]
     gutter = best[len(best) // 2]
-    both = sum(line[0].box[0] < gutter < line[-1].box[2] for line in lines)
-    return gutter if most >= _EVIDENCE and _SHARE * most >= both else None
+    begin, end = min(free[gutter]), max(free[gutter])
+    both = [
+        line for line in lines
+        if begin <= line[0].box[1] <= end and line[0].box[0] < gutter < line[-1].box[2]
+        and not any(token.label in _WIDE for token in line)
+    ]  # fmt: skip
+    return gutter if most >= _SHARE * len(both) else None
 
 
 def _is_gap(left: _Token, right: _Token) -> bool:
