@@ -36,6 +36,7 @@ _ASKED = {
     "Tax_value": "tax", "Tips_value": "tip", "Total_value": "total",
 }  # fmt: skip
 _LISTS = ("train.txt", "test.txt", "data.txt")
+_DEEP = 2  # folders above a list; further up lie other sets too
 
 
 class Options(TextOptions, frozen=True, kw_only=True):
@@ -47,7 +48,7 @@ class Options(TextOptions, frozen=True, kw_only=True):
 def recognise(glimpse: Glimpse) -> bool:
     """JSON lines of pictures whose annotations have box, text and label; or the folder of such a file."""
     if glimpse.is_folder:
-        lists = [name for name in glimpse.names if name.rpartition("/")[2] in _LISTS]
+        lists = [name for name in glimpse.names if name.rpartition("/")[2] in _LISTS and name.count("/") < _DEEP]
         listed = bool(lists) and any(name.rpartition("/")[2] == "class_list.txt" for name in glimpse.names)
         return listed and recognise(Glimpse(Inputs((str(Path(glimpse.path, lists[0])),))))
     if {"file_name", "annotations"} <= glimpse.keys:  # a file of one line

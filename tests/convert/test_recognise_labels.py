@@ -7,7 +7,7 @@ import pytest
 
 from sphinx_data.convert import Inputs, load
 from sphinx_data.convert._recognise import Glimpse, recognise
-from sphinx_data.errors import InputError
+from sphinx_data.errors import InputError, UsageError
 
 DATA = Path(__file__).parents[1] / "data"
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -90,3 +90,15 @@ def test_no_other_file_is_taken_for_one_of_these():
                 continue
     assert len(others) > 20
     assert taken == []
+
+
+def test_a_folder_of_several_sets_is_none_of_them(tmp_path):
+    place = tmp_path / "toys" / "receipts" / "wildreceipt"
+    place.mkdir(parents=True)
+    box = {"box": [1, 1, 5, 1, 5, 5, 1, 5], "text": "A", "label": 1}
+    (place / "data.txt").write_text(json.dumps({"file_name": "a.jpg", "height": 9, "width": 9, "annotations": [box]}))
+    (place / "class_list.txt").write_text("0 Ignore\n1 Store_name_value\n")
+    for folder in (place, place.parent):
+        assert recognise(Inputs((str(folder),))) == "wildreceipt"
+    with pytest.raises(UsageError):
+        recognise(Inputs((str(tmp_path / "toys"),)))
