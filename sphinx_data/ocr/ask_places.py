@@ -22,21 +22,25 @@ _OPENING = 60  # characters of a block that name it
 def region_turns(subject: Subject) -> Iterator[Turn]:
     """Reading what stands at a place: a word, some lines of a block, or a whole block."""
     text, draw, options = subject.text, subject.draw, subject.options
-    blocks = [
-        n
-        for n, (start, end) in enumerate(text.blocks)
-        if all(readable(line.text) for line in text.lines[start:end])
-        and not subject.running & set(range(start, end))
-        and sum(len(line.text) for line in text.lines[start:end]) >= _SHORTEST_PHRASE
-    ]
     asked = 0
-    for block in draw.some(blocks, len(blocks), "region-reading"):
+    for block in draw.some(range(len(text.blocks)), len(text.blocks), "region-reading"):
         if asked >= options.region_reading:
             return
-        turn = _region_turn(subject, block, asked)
+        turn = _region_turn(subject, block, asked) if _is_told(subject, block) else None
         if turn is not None:
             asked += 1
             yield turn
+
+
+def _is_told(subject: Subject, block: int) -> bool:
+    """Whether a block has text that can be asked for."""
+    start, end = subject.text.blocks[block]
+    texts = [line.text for line in subject.text.lines[start:end]]
+    return (
+        sum(map(len, texts)) >= _SHORTEST_PHRASE
+        and subject.running.isdisjoint(range(start, end))
+        and all(map(readable, texts))
+    )
 
 
 def _region_turn(subject: Subject, block: int, turn: int) -> Turn | None:

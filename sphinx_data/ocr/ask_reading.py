@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sphinx_data.ocr.blocks import union
 from sphinx_data.ocr.clean import Verdict, readable
 from sphinx_data.ocr.order import inverted_share
-from sphinx_data.ocr.text import PageText, flowing, is_prose, same_row
+from sphinx_data.ocr.text import Line, PageText, flowing, is_prose, same_row
 from sphinx_data.ocr.turns import Subject, Turn, said
 from sphinx_data.phrasing import choose
 from sphinx_data.sample import Part, RegionPart, TextPart
@@ -43,11 +44,12 @@ def reading_turns(subject: Subject) -> list[Turn]:
 def continuation_turns(subject: Subject) -> Iterator[Turn]:
     """The rest of a paragraph whose first line is given."""
     text = subject.text
+    gone = subject.used | subject.running
     fit = [
         n
         for n, (start, end) in enumerate(text.blocks)
         if end - start >= _PARAGRAPH
-        and not (subject.used | subject.running) & set(range(start, end))
+        and gone.isdisjoint(range(start, end))
         and all(readable(line.text) for line in text.lines[start:end])
         and not text.lines[start].hyphenated
         and not text.lines[end - 1].hyphenated
@@ -67,16 +69,19 @@ def continuation_turns(subject: Subject) -> Iterator[Turn]:
 def order_turns(subject: Subject) -> Iterator[Turn]:
     """In which order some blocks are read; only where the document's own order and the columns agree."""
     text = subject.text
-    boxes = np.array([union(text.lines[start:end]) for start, end in text.blocks])
-    if any(line.score is not None for line in text.lines) or inverted_share(boxes) > 0:
-        return
-    fit = [
+    long = [
         n
         for n, (start, end) in enumerate(text.blocks)
-        if not subject.running & set(range(start, end))
-        and sum(len(line.text) for line in text.lines[start:end]) >= _BLOCK_CHARS
-        and not any(_overlap(boxes[n], boxes[k]) for k in range(len(boxes)) if k != n)
+        if subject.running.isdisjoint(range(start, end))
+        and sum([len(line.text) for line in text.lines[start:end]]) >= _BLOCK_CHARS
     ]
+    if len(long) < _FEWEST_BLOCKS or any(line.score is not None for line in text.lines):
+        return
+    boxes = np.array([union(text.lines[start:end]) for start, end in text.blocks])
+    if inverted_share(boxes) > 0:
+        return
+    overlapping = _overlapping(boxes)
+    fit = [n for n in long if n not in overlapping]
     if len(fit) < _FEWEST_BLOCKS:
         return
     count = _FEWEST_BLOCKS + subject.draw.below(len(_LETTERS) - _FEWEST_BLOCKS + 1, "order-count")
@@ -92,21 +97,26 @@ def order_turns(subject: Subject) -> Iterator[Turn]:
     yield Turn("reading-order", parts[:-1], said(", ".join(letters[block] for block in sorted(shown))))
 
 
-def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
-    return bool(one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3])
+def _overlapping(boxes: NDArray[np.float64]) -> set[int]:
+    """Which of `boxes` [N, 4] overlap another one."""
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    one, other = np.nonzero(((low < boxes[:, 2:]) & (boxes[:, :2] < high)).all(axis=2))
+    return set(one[one != other].tolist())
 
 
 def _rows(text: PageText, without: frozenset[int]) -> list[tuple[str, str]]:
     """Rows of the page in reading order, each with the line ends before it: one in a block or table, else two."""
     starts = {start for start, _ in text.blocks}
     rows: list[list[int]] = []
+    last: Line | None = None
     for n, line in enumerate(text.lines):
         if n in without:
             continue
-        if rows and same_row(text.lines[rows[-1][-1]], line) and line.box[0] >= text.lines[rows[-1][-1]].box[2]:
+        if last is not None and line.box[0] >= last.box[2] and same_row(last, line):
             rows[-1].append(n)
         else:
             rows.append([n])
+        last = line
     told: list[tuple[str, str]] = []
     for k, row in enumerate(rows):
         table = k > 0 and len(row) > 1 and len(rows[k - 1]) > 1

@@ -79,10 +79,13 @@ def _shown(subject: Subject, fact: str | None) -> str | None:
     wanted = folded(fact).casefold()
     lines = subject.text.lines
     for count in range(1, _MOST_LINES + 1):
-        for start in range(len(lines) - count + 1):
-            if subject.running & set(range(start, start + count)):
+        for end, told in enumerate(subject.folded[count - 1 :], start=count):
+            if count > 1:
+                if not wanted.endswith(told[1:]):  # its first letter may melt with the line before
+                    continue
+                told = folded("".join(line.text for line in lines[end - count : end])).casefold()
+            if not told.endswith(wanted) or not subject.running.isdisjoint(range(end - count, end)):
                 continue
-            told = folded("".join(line.text for line in lines[start : start + count])).casefold()
-            if told.endswith(wanted) and _NUMBER.fullmatch(told.removesuffix(wanted)):
-                return " ".join(line.text for line in lines[start : start + count])
+            if _NUMBER.fullmatch(told.removesuffix(wanted)):
+                return " ".join(line.text for line in lines[end - count : end])
     return None

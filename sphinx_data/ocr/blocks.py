@@ -42,7 +42,7 @@ def layout(page: Page, text: PageText, running: frozenset[int]) -> tuple[list[Fo
     tables = [grid.box for grid in page.grids]
     width, height = page.size
     figures = [box for box in _merged(page.graphics.pictures) if _area(box) >= _FIGURE * width * height]
-    free = [n for n, line in enumerate(text.lines) if not any(_within(line.box, box) for box in tables)]
+    free = [n for n, line in enumerate(text.lines) if not (tables and any(_within(line.box, box) for box in tables))]
     drawn = [*figures, *page.graphics.drawings]
     if sum(len(text.lines[n].text) for n in free) < _FEWEST_CHARS:
         return None
@@ -117,12 +117,15 @@ def _follows(last: tuple[str, list[Line]], line: Line) -> bool:
 
 
 def _is_title(lines: Sequence[Line], body: float, titles: set[str], heavy: bool) -> bool:
-    if not 0 < len(lines) <= _TITLE_LINES or any(not any(c.isalpha() for c in line.text) for line in lines):
+    if not 0 < len(lines) <= _TITLE_LINES:
         return False
-    said = folded("".join(line.text for line in lines)).casefold()
-    if any(title and said.endswith(title) and len(said) < len(title) + 12 for title in titles):
+    strong = min(line.em for line in lines) >= _LARGER * body or (heavy and all(line.bold for line in lines))
+    if not (strong or titles) or any(not any(map(str.isalpha, line.text)) for line in lines):
+        return False
+    if strong:
         return True
-    return min(line.em for line in lines) >= _LARGER * body or (heavy and all(line.bold for line in lines))
+    said = folded("".join(line.text for line in lines)).casefold()
+    return any(title and said.endswith(title) and len(said) < len(title) + 12 for title in titles)
 
 
 def _loose(lines: Sequence[Line], free: Sequence[int]) -> bool:

@@ -100,10 +100,11 @@ def keep_lines(lines: Sequence[Line], page: Page, raster: Raster, config: Clean)
         ("text-without-ink", "are not seen in the picture", ~seen),
     ]
     good = ~np.logical_or.reduce([fails for _, _, fails in tests])
-    kept = [lines[n] if whole[n] else _clipped(lines[n], limits) for n in np.flatnonzero(good).tolist()]
+    cuts = (~whole).tolist()
+    kept = [_clipped(lines[n], limits) if cuts[n] else lines[n] for n in np.flatnonzero(good).tolist()]
     single = _without_overprint(kept)
     dropped, counted = [], np.zeros(len(lines), np.bool_)
-    for rule, what, fails in tests:
+    for rule, what, fails in tests if not good.all() else ():
         if count := int(np.count_nonzero(fails & ~counted)):
             dropped.append(Verdict(rule, f"{count} of {len(lines)} lines {what}"))
         counted |= fails
@@ -188,7 +189,7 @@ def _characters(lines: Sequence[Line]) -> int:
 
 def _inside(boxes: NDArray[np.float64], limits: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """[N] share of each box [N, 4] that lies on the page, and whether all of it does."""
-    clipped = np.clip(boxes, 0, [*limits, *limits])
+    clipped = np.minimum(np.maximum(boxes, 0), [*limits, *limits])
     sides, left = boxes[:, 2:] - boxes[:, :2], clipped[:, 2:] - clipped[:, :2]
     return np.maximum(left, 0).prod(1) / np.maximum(sides, 1e-6).prod(1), (clipped == boxes).all(1)
 

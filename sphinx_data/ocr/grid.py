@@ -34,26 +34,34 @@ def followed_by_none(
     distance = np.diff((boxes[:, 0] + boxes[:, 2]) / 2)
     letter = ((codes | 0x20) >= ord("a")) & ((codes | 0x20) <= ord("z"))
     told = letter[1:] & letter[:-1] & ~breaks & (steps == 1)
-    blank = (steps > 1) & ~breaks & (codes[1:] < 128) & (codes[:-1] < 128)
 
     def sums(of: NDArray[np.bool_], values: NDArray[Any] | float = 1.0) -> NDArray[np.float64]:
-        return np.add.reduceat(np.append(np.where(of, values, 0.0), 0.0), starts)
+        padded = np.zeros(len(of) + 1)
+        np.multiply(of, values, out=padded[:-1])
+        return np.add.reduceat(padded, starts)
 
     count = np.maximum(sums(told), 1)
     pitch = sums(told, distance) / count
-    spread = np.sqrt(np.maximum(sums(told, distance**2) / count - pitch**2, 0))
+    spread = np.sqrt(np.maximum(sums(told, distance * distance) / count - pitch * pitch, 0))
     regular = (count >= _FEW_LETTERS) & (spread < _UNEVEN * pitch)
     if not regular.any():
         return np.empty(0, np.int64)
-    slim = _SLIM[np.minimum(codes, 128)]
-    slim_told = told & (slim[1:] | slim[:-1])
-    slim_pitch = sums(slim_told, distance) / np.maximum(sums(slim_told), 1)
-    line = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(codes))))[:-1]
-    columns = distance / np.maximum(pitch, 1e-6)[line]
-    parted = (sums(blank & (columns > _WIDE)) > 1) & (sums(blank & (columns > _STEP[1]) & (columns <= _WIDE)) == 0)
-    even = (spread < _EVEN * pitch) & (slim_pitch > _SLIM_PITCH * pitch)
+    blanks = np.flatnonzero((steps > 1) & ~breaks & (codes[1:] < 128) & (codes[:-1] < 128))
+    line = np.searchsorted(starts, blanks, "right") - 1
+    columns = distance[blanks] / np.maximum(pitch, 1e-6)[line]
+
+    def counts(of: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.bincount(line[of], minlength=len(starts))
+
+    parted = (counts(columns > _WIDE) > 1) & (counts((columns > _STEP[1]) & (columns <= _WIDE)) == 0)
+    even = spread < _EVEN * pitch
+    if (even & regular).any():
+        slim = _SLIM[np.minimum(codes, 128)]
+        slim_told = told & (slim[1:] | slim[:-1])
+        even &= sums(slim_told, distance) / np.maximum(sums(slim_told), 1) > _SLIM_PITCH * pitch
     on_grid = regular & (even | parted)
-    fit, digit = _FIT[np.minimum(codes, 128)], (codes >= ord("0")) & (codes <= ord("9"))
-    beside = fit[1:] & fit[:-1] & ~(digit[:-1] & letter[1:])  # numbers of lines stand apart
-    beside &= ~((codes[1:] == ord(".")) & (codes[:-1] == ord(".")))  # leaders
-    return np.flatnonzero(blank & beside & on_grid[line] & (columns > _STEP[0]) & (columns < _STEP[1]))
+    found = blanks[on_grid[line] & (columns > _STEP[0]) & (columns < _STEP[1])]
+    before, after = codes[found], codes[found + 1]
+    digit, letter = (before >= ord("0")) & (before <= ord("9")), letter[found + 1]
+    beside = _FIT[before] & _FIT[after] & ~(digit & letter)  # numbers of lines stand apart
+    return found[beside & ~((before == ord(".")) & (after == ord(".")))]  # leaders

@@ -10,12 +10,9 @@ import atexit
 import gc
 import math
 import os
-import pickle
 import resource
-import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -24,12 +21,17 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from sphinx_data.errors import SphinxError
+from sphinx_data.ocr.channel import Channel
 
 OUT_OF_MEMORY = 86  # exit status of a reader that could not get memory
 _STUCK = 300.0  # seconds without an answer and without any CPU time: blocked for ever
 _POLL = 10.0
 _MOST_DEAD = 8  # pages of one document that may end their reader; the rest is not tried
 _SWEPT = 16  # pages after which what refers to itself is looked for; after every 700 objects it took 8 % of the time
+# Answers of so many bytes, or those that come within so many seconds of each other, are worked on together: where two
+# processes take turns on a core for every page, neither finds its own in the caches.
+_TOGETHER, _SOON = 1 << 20, 0.1
+_DONE = object()  # the job has ended and nothing is wrong
 
 # What a reader does with a job: yields ("open", pages), then (page number from 0, items) for each page.
 Work = Callable[["Job", Callable[[Callable[[], Any]], Any]], Iterator[tuple[Any, Any]]]
@@ -103,59 +105,6 @@ def run(work: str, task: Any, limits: Limits) -> Iterator[Any]:
                 return
 
 
-class _Channel:
-    """Objects over a socket; `multiprocessing.connection` copies each picture three times more often.
-
-    What an object gives as a `pickle.PickleBuffer` is sent as it lies, and arrives as bytes.
-    """
-
-    _SIZE = struct.Struct("<Q")
-
-    def __init__(self, end: socket.socket) -> None:
-        self._end = end
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)  # a page, so that nobody waits for the other
-        self._buffer = bytearray(1 << 20)
-        self._ready = select.poll()
-        self._ready.register(end, select.POLLIN)
-
-    def send(self, thing: Any) -> None:
-        apart: list[pickle.PickleBuffer] = []
-        data = pickle.dumps(thing, 5, buffer_callback=apart.append)
-        buffers = [buffer.raw() for buffer in apart]
-        sizes = [len(data), *map(len, buffers)]
-        head = b"".join(map(self._SIZE.pack, [len(sizes), *sizes]))
-        self._end.sendall(head + data)
-        for buffer in buffers:
-            self._end.sendall(buffer)
-
-    def receive(self) -> Any:
-        """Raises EOFError when the other end is gone."""
-        (count,) = self._SIZE.unpack(self._filled(self._SIZE.size))
-        sizes = [size for (size,) in self._SIZE.iter_unpack(self._filled(count * self._SIZE.size))]
-        data = bytes(self._filled(sizes[0]))
-        return pickle.loads(data, buffers=[bytes(self._filled(size)) for size in sizes[1:]])
-
-    def wait(self, seconds: float) -> bool:
-        """Whether something can be received, or the other end is gone, within so many seconds."""
-        return bool(self._ready.poll(1000 * seconds))
-
-    def close(self) -> None:
-        self._end.close()
-
-    def _filled(self, size: int) -> memoryview:
-        """The next bytes; valid until the next call."""
-        if size > len(self._buffer):
-            self._buffer = bytearray(size)
-        view = memoryview(self._buffer)[:size]
-        done = 0
-        while done < size:
-            got = self._end.recv_into(view[done:], size - done, socket.MSG_WAITALL)
-            if not got:
-                raise EOFError
-            done += got
-        return view
-
-
 class _ReaderDied(Exception):
     def __init__(self, rule: str, detail: str) -> None:
         super().__init__(detail)
@@ -168,7 +117,7 @@ class _Reader:
     def __init__(self, work: str) -> None:
         self.work = work
         near, far = socket.socketpair()
-        self._channel = _Channel(near)
+        self._channel = Channel(near)
         lifeline, self._life = os.pipe()  # the reader ends when the writing end is closed, by whatever means
         code = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
@@ -188,22 +137,46 @@ class _Reader:
     def answers(self, job: Job) -> Iterator[tuple[Any, Any]]:
         """What comes back for a job. Raises _ReaderDied, and a SphinxError that the work raised."""
         try:
-            self._channel.send(job)
-            while True:
-                self._wait(job.limits)
-                answer = self._channel.receive()
-                if answer is None:
-                    return
-                if isinstance(answer, SphinxError):
-                    raise answer
-                if isinstance(answer, str):
-                    raise _ReaderDied("crash", answer)
-                yield answer
-        except (EOFError, ConnectionError):
-            raise self._death(job.limits) from None
+            end = self._sent(job)
+            while end is None:
+                some, end = self._collected(job.limits)
+                yield from some
         except GeneratorExit:  # nobody wants the rest: what is on its way must not meet the next document
             _close()
             raise
+        if isinstance(end, Exception):
+            raise end
+
+    def _sent(self, job: Job) -> "_ReaderDied | None":
+        try:
+            self._channel.send(job)
+        except ConnectionError:
+            return self._death(job.limits)
+        return None
+
+    def _collected(self, limits: Limits) -> tuple[list[tuple[Any, Any]], Any]:
+        """The next answers, and what ended the job, if it has ended: an error or `_DONE`."""
+        some: list[tuple[Any, Any]] = []
+        until = self._channel.received + _TOGETHER
+        try:
+            while self._channel.received < until:
+                if not some:
+                    self._wait(limits)
+                elif not self._channel.wait(_SOON):
+                    break
+                answer = self._channel.receive()
+                if answer is None:
+                    return some, _DONE
+                if isinstance(answer, SphinxError):
+                    return some, answer
+                if isinstance(answer, str):
+                    return some, _ReaderDied("crash", answer)
+                some.append(answer)
+        except (EOFError, ConnectionError):
+            return some, self._death(limits)
+        except _ReaderDied as stuck:
+            return some, stuck
+        return some, None
 
     def _wait(self, limits: Limits) -> None:
         """Until an answer is there, or the reader has done nothing at all for a long time."""
@@ -272,7 +245,7 @@ def serve(work: str, connection: int, lifeline: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     module, _, name = work.partition(":")
     perform: Work = getattr(__import__(module, fromlist=[name]), name)
-    channel = _Channel(socket.socket(fileno=connection))
+    channel = Channel(socket.socket(fileno=connection))
     channel.send("ready")
     base = _address_space()
     gc.disable()
@@ -285,7 +258,7 @@ def serve(work: str, connection: int, lifeline: int) -> None:
         done = _perform(perform, job, channel, base, done)
 
 
-def _perform(perform: Work, job: Job, channel: _Channel, base: int, done: int) -> int:
+def _perform(perform: Work, job: Job, channel: Channel, base: int, done: int) -> int:
     """Do a job; `done` counts the answers given before, and is given back with those of this one."""
     grown = 0
 

@@ -1,5 +1,6 @@
 """Code points of a text layer: what is a letter, a blank, nothing at all, or a glyph without a name."""
 
+import re
 import unicodedata
 
 import numpy as np
@@ -18,24 +19,36 @@ def code_points(characters: Characters) -> tuple[NDArray[np.uint32], NDArray[np.
 
     Gives codes [M], boxes [M, 4] and the position [M] of each in the text layer.
     """
-    codes, boxes = characters.codes.copy(), characters.boxes.copy()
+    codes, boxes = characters.codes.copy(), characters.boxes
+    keep = np.ones(len(codes), np.bool_)
+    if codes.max(initial=0) >= 0xD800:
+        boxes = boxes.copy()
+        keep[_join(codes, boxes) + 1] = False
+    # a blank, line end or control with ink is a glyph that the font names wrongly (U+0002 and U+00AD are real hyphens)
+    odd = np.flatnonzero(_ODD[np.minimum(codes, _ODD.size - 1)])
+    sides = boxes[odd, 2:] - boxes[odd, :2]
+    inked = odd[(sides > _INK).all(axis=1)]
+    codes[inked] = np.where(codes[inked] == _SOFT_HYPHEN, ord("-"), NAMELESS)
+    keep[odd] &= ~_FORMAT[np.minimum(codes[odd], _FORMAT.size - 1)]
+    if keep.all():
+        return codes, boxes, np.arange(len(codes))
+    places = np.flatnonzero(keep)
+    return codes[places], boxes[places], places
+
+
+def _join(codes: NDArray[np.uint32], boxes: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Make one of surrogate pairs, in the place of the first half, and mark lone ones; returns the places."""
     high = (codes >= 0xD800) & (codes < 0xDC00)
     low = (codes >= 0xDC00) & (codes < 0xE000)
     pair = np.flatnonzero(high[:-1] & low[1:])
     codes[pair] = 0x10000 + ((codes[pair] - 0xD800) << 10) + (codes[pair + 1] - 0xDC00)
     boxes[pair, :2] = np.minimum(boxes[pair, :2], boxes[pair + 1, :2])
     boxes[pair, 2:] = np.maximum(boxes[pair, 2:], boxes[pair + 1, 2:])
-    # a blank, line end or control with ink is a glyph that the font names wrongly (U+0002 and U+00AD are real hyphens)
-    inked = (boxes[:, 2] - boxes[:, 0] > _INK) & (boxes[:, 3] - boxes[:, 1] > _INK)
-    codes[inked & _INKLESS[np.minimum(codes, _INKLESS.size - 1)]] = NAMELESS
-    codes[inked & (codes == _SOFT_HYPHEN)] = ord("-")
-    keep = ~_FORMAT[np.minimum(codes, _FORMAT.size - 1)]
-    keep[pair + 1] = False
     lone = high | low
     lone[pair] = False
+    lone[pair + 1] = False
     codes[lone | (codes > 0x10FFFF)] = NAMELESS
-    places = np.flatnonzero(keep)
-    return codes[places], boxes[places], places
+    return pair
 
 
 def is_blank(codes: NDArray[np.uint32]) -> NDArray[np.bool_]:
@@ -58,7 +71,11 @@ def is_unspaced(letter: str) -> bool:
 
 def plain(text: str) -> str:
     """Blanks to single spaces; ligatures, presentation forms and radicals to the letters they stand for."""
-    return " ".join((text if text.isascii() else text.translate(_EXPANSIONS)).split())
+    return " ".join((text if text.isascii() else _TO_EXPAND.sub(_expanded, text)).split())
+
+
+def _expanded(form: re.Match[str]) -> str:
+    return _EXPANSIONS[form[0]]
 
 
 def decode(codes: NDArray[np.uint32]) -> str:
@@ -90,13 +107,15 @@ _FORMAT = _flags(
 _INKLESS = (_BLANK | _FORMAT | _flags((0, 1), (3, 0x1F), (0x7F, 0x9F))) & ~_flags(
     (_SOFT_HYPHEN, _SOFT_HYPHEN), (0x3000, 0x3000)
 )
+_ODD = _INKLESS | _FORMAT
 
 
-def _expansions() -> dict[int, str]:
-    """Latin and Arabic presentation forms and Kangxi radicals: codes of glyphs, where text has letters."""
+def _expansions() -> dict[str, str]:
+    """Latin and Arabic presentation forms and Kangxi radicals: glyphs, where text has letters."""
     spans = [(0xFB00, 0xFB06), (0xFB13, 0xFB17), (0xFB1D, 0xFDFB), (0xFE70, 0xFEFC), (0x2F00, 0x2FD5)]
     forms = (code for first, last in spans for code in range(first, last + 1))
-    return {code: plain for code in forms if (plain := unicodedata.normalize("NFKC", chr(code))) != chr(code)}
+    return {form: plain for form in map(chr, forms) if (plain := unicodedata.normalize("NFKC", form)) != form}
 
 
 _EXPANSIONS = _expansions()
+_TO_EXPAND = re.compile(f"[{''.join(_EXPANSIONS)}]")  # ten times as fast as `str.translate` where there are none

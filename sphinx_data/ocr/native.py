@@ -37,14 +37,14 @@ def address_call(name: str, arguments: int, result: Any = ctypes.c_uint, more: t
     """
     pointer = ctypes.cast(getattr(raw(), name), ctypes.c_void_p).value or 0
     kinds = [ctypes.c_void_p, *more, *([ctypes.c_int] if arguments >= 0 else []), *[ctypes.c_void_p] * arguments]
-    return ctypes.CFUNCTYPE(result, *kinds)(pointer)
+    return ctypes.PYFUNCTYPE(result, *kinds)(pointer)  # too short to give up the interpreter's lock for
 
 
 _AT_ONCE = 4096  # characters whose arguments are kept
 
 
 def character_boxes(text: int | None, count: int) -> NDArray[np.float64]:
-    """[N, 4] left, right, bottom, top of the ink of the first `count` characters; zeros where PDFium tells none.
+    """[N, 4] left, bottom, right, top of the ink of the first `count` characters; zeros where PDFium tells none.
 
     `text` is the address of a text page. Most of a call through ctypes is making its arguments, so they are made once.
     """
@@ -89,6 +89,7 @@ def _box_arguments() -> tuple[Any, list[Any], list[list[Any]], NDArray[np.float6
     pointer = ctypes.cast(raw().FPDFText_GetCharBox, ctypes.c_void_p).value or 0
     buffer = (ctypes.c_double * (4 * _AT_ONCE))()
     numbers = [ctypes.c_int.from_param(index) for index in range(_AT_ONCE)]
-    places = [[ctypes.byref(buffer, 8 * (4 * index + side)) for index in range(_AT_ONCE)] for side in range(4)]
-    # without argument types they go through as they are; the call is too short to give up the interpreter's lock for
+    sides = (0, 2, 1, 3)  # it is asked for left, right, bottom, top
+    places = [[ctypes.byref(buffer, 8 * (4 * index + side)) for index in range(_AT_ONCE)] for side in sides]
+    # without argument types they go through as they are
     return ctypes.PYFUNCTYPE(None)(pointer), numbers, places, np.ctypeslib.as_array(buffer).reshape(-1, 4)

@@ -1,6 +1,7 @@
 """What a page holds besides characters: fonts, pictures, drawings and ruling lines, from PDFium's page objects."""
 
 import ctypes
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,10 @@ class Objects(NamedTuple):
     kinds: list[int]
     complete: bool  # False: there are too many to look at
 
+    def of(self, kind: int) -> list[int]:
+        """Handles of the objects of a kind."""
+        return [thing for thing, found in zip(self.handles, self.kinds, strict=True) if found == kind]
+
 
 class Graphics(NamedTuple):
     """Where a page shows something else than text."""
@@ -41,17 +46,16 @@ def objects_of(page: Any) -> Objects:
     handle = ctypes.cast(page, ctypes.c_void_p).value
     count = max(0, raw().FPDFPage_CountObjects(page))
     get, kind = address_call("FPDFPage_GetObject", 0, ctypes.c_size_t), address_call("FPDFPageObj_GetType", -1)
-    handles = [get(handle, number) for number in range(min(count, _MOST))]
-    return Objects(handles, [kind(thing) for thing in handles], count <= _MOST)
+    handles = list(map(get, repeat(handle), range(min(count, _MOST))))
+    return Objects(handles, list(map(kind, handles)), count <= _MOST)
 
 
 def texts_of(objects: Objects) -> list[int] | None:
     """Handles of all text objects, those in forms too; None where they were not all looked at."""
     if not objects.complete:
         return None
-    things = list(zip(objects.handles, objects.kinds, strict=True))
-    found = [thing for thing, kind in things if kind == TEXT]
-    forms = [thing for thing, kind in things if kind == FORM]
+    found = objects.of(TEXT)
+    forms = objects.of(FORM)
     return found if all(_texts(form, FORM, 0, found) for form in forms) else None
 
 
@@ -76,8 +80,9 @@ def graphics_of(objects: Objects) -> Graphics:
     start = bounds.ctypes.data
     addresses = [start + 4 * n for n in range(4)]  # left, bottom, right, top
     get_bounds = _call("FPDFPageObj_GetBounds", 4)
-    for thing, kind in zip(objects.handles, objects.kinds, strict=True):
-        if kind == TEXT or not get_bounds(thing, *addresses):
+    others = [thing for thing in zip(objects.handles, objects.kinds, strict=True) if thing[1] != TEXT]
+    for thing, kind in others:
+        if not get_bounds(thing, *addresses):
             continue
         box = bounds.tolist()
         if kind == IMAGE:

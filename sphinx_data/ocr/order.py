@@ -62,9 +62,8 @@ def inverted_share(boxes: Boxes) -> float:
     """Among pairs of blocks that overlap by more than half of the narrower one along x: share told bottom first."""
     stacked = _share_of_narrower(boxes) > 0.5
     above = boxes[:, None, 3] <= boxes[None, :, 1]  # [i, j]: i ends above the start of j
-    earlier = np.triu(np.ones(stacked.shape, bool), 1)  # [i, j]: i comes before j
-    right = int(np.count_nonzero(stacked & above & earlier))
-    wrong = int(np.count_nonzero(stacked & above.T & earlier))
+    upper, lower = np.nonzero(stacked & above)
+    right, wrong = int(np.count_nonzero(upper < lower)), int(np.count_nonzero(upper > lower))
     return wrong / max(1, right + wrong)
 
 
@@ -83,11 +82,11 @@ def by_rows(boxes: Boxes) -> NDArray[np.int64]:
 
 
 def _share_of_narrower(boxes: Boxes) -> NDArray[np.float64]:
-    """[N, N] overlap along x, as a share of the narrower of two blocks."""
+    """[N, N] overlap along x, as a share of the narrower of two blocks; negative where they are apart."""
     left = np.maximum(boxes[:, None, 0], boxes[None, :, 0])
     right = np.minimum(boxes[:, None, 2], boxes[None, :, 2])
     width = boxes[:, 2] - boxes[:, 0]
-    return np.clip(right - left, 0, None) / np.maximum(np.minimum(width[:, None], width[None, :]), 1e-6)
+    return (right - left) / np.maximum(np.minimum(width[:, None], width), 1e-6)
 
 
 def _sorted_by_rules(boxes: Boxes) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from sphinx_data import engines
 from sphinx_data.engines import Engine, Pixels
@@ -18,7 +19,7 @@ from sphinx_data.ocr.inputs import PICTURES, Record
 from sphinx_data.ocr.isolation import Job
 from sphinx_data.ocr.objects import Graphics
 from sphinx_data.ocr.options import Options, Setup
-from sphinx_data.ocr.page import Page, Shown
+from sphinx_data.ocr.page import Box, Page, Shown
 from sphinx_data.ocr.quality import size_verdict, text_verdict
 from sphinx_data.ocr.tables import Grid, grids_of
 from sphinx_data.ocr.text import Line, lines_of
@@ -207,18 +208,23 @@ def _shown(graphics: Graphics, grids: Sequence[Grid], raster: pdf.Raster) -> Sho
     """Pictures and drawings that are seen; a rule outside tables is none, unless there are many of them."""
     if not graphics.complete:
         return None
-    limits = np.array([raster.width, raster.height] * 2, float)
-    tables = np.array([grid.box for grid in grids]).reshape(-1, 4)
-    rules = graphics.rules
-    within = ((rules[:, None, :2] >= tables[:, :2] - 4) & (rules[:, None, 2:] <= tables[:, 2:] + 4)).all(axis=2)
-    loose = rules[~np.logical_or.reduce(within, axis=1)]
-    drawings = graphics.drawings
+    loose, drawings = graphics.rules, graphics.drawings
+    if grids:
+        tables = np.array([grid.box for grid in grids])
+        within = ((loose[:, None, :2] >= tables[:, :2] - 4) & (loose[:, None, 2:] <= tables[:, 2:] + 4)).all(axis=2)
+        loose = loose[~np.logical_or.reduce(within, axis=1)]
     if len(loose) > _FEW_RULES:
         drawings = np.vstack([drawings, np.concatenate([loose[:, :2].min(0), loose[:, 2:].max(0)])])
-    pictures, drawings = np.clip(graphics.pictures, 0, limits), np.clip(drawings, 0, limits)
     if len(drawings) > _FEW_DRAWINGS:  # one drawing of many strokes: the box around it says enough
         drawings = np.concatenate([drawings[:, :2].min(0), drawings[:, 2:].max(0)])[None]
-    return Shown(*(tuple(map(tuple, np.round(boxes, 1).tolist())) for boxes in (pictures, drawings)))
+    return Shown(_clipped(graphics.pictures, raster), _clipped(drawings, raster))
+
+
+def _clipped(boxes: NDArray[np.float64], raster: pdf.Raster) -> tuple[Box, ...]:
+    """Boxes [N, 4] as far as they lie on the picture."""
+    if not len(boxes):
+        return ()
+    return tuple(map(tuple, np.round(np.clip(boxes, 0, [raster.width, raster.height] * 2), 1).tolist()))
 
 
 _FEW_RULES = 12  # lines under headings and above footnotes; more of them draw something

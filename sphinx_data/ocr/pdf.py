@@ -188,7 +188,7 @@ class Page:
         codes = self._codes(count)
         corners = character_boxes(self._text_address, count)
         codes[self._misnamed(codes)] = SYMBOL
-        return Characters(codes, self._to_pixels(corners[:, [0, 2, 1, 3]]))
+        return Characters(codes, self._to_pixels(corners))
 
     @functools.cached_property
     def _text_address(self) -> int | None:
@@ -214,8 +214,10 @@ class Page:
         known = objects.texts_of(self._objects)
         suspects = codes < 128
         if known is not None:
-            wanted = ascii_flags("".join(map(chr, self._misnamed_codes(known))))
-            suspects = wanted[np.minimum(codes, 128)]
+            misnamed = self._misnamed_codes(known)
+            if not misnamed:
+                return wrong
+            suspects = ascii_flags("".join(map(chr, misnamed)))[np.minimum(codes, 128)]
         places = np.flatnonzero(suspects)
         if not len(places):
             return wrong
@@ -233,6 +235,8 @@ class Page:
         text_of = address_call("FPDFTextObj_GetText", -1, ctypes.c_ulong, (ctypes.c_size_t,) * 2 + (ctypes.c_ulong,))
         fonts = list(map(font_of, things))
         tables = {font: _drawn(font) for font in set(fonts)}
+        if all(drawn is None for drawn in tables.values()):
+            return set()
         buffer = np.zeros(_LONGEST_SIGNS, np.uint16)
         found: set[int] = set()
         for thing, font in zip(things, fonts, strict=True):
@@ -334,6 +338,8 @@ class Page:
 
     def _to_pixels(self, corners: NDArray[np.float64]) -> NDArray[np.float64]:
         """[N, 4] left, bottom, right, top in page space -> [N, 4] x0, y0, x1, y1 in pixels, rotation included."""
+        if not len(corners):
+            return corners
         affine = self._affine
         if not (affine[0, 1] or affine[1, 0]):  # upright, as nearly all pages are
             x = corners[:, 0::2] * affine[0, 0] + affine[0, 2]

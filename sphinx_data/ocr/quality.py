@@ -90,10 +90,11 @@ def _repetition(lines: Sequence[Line], config: Clean) -> Verdict | None:
 
 
 def _boilerplate(text: str, config: Clean) -> Verdict | None:
-    flat = " ".join(text.split())
-    if len(flat) < config.max_boilerplate_chars and (found := _BOILERPLATE.search(flat)):
-        return Verdict("boilerplate", f'it says little more than "{found[0]}"')
-    lower = flat.lower()
+    if len(text) < 2 * config.max_boilerplate_chars:
+        flat = " ".join(text.split())
+        if len(flat) < config.max_boilerplate_chars and (found := _BOILERPLATE.search(flat)):
+            return Verdict("boilerplate", f'it says little more than "{found[0]}"')
+    lower = text.lower()
     if sum(word in lower for word in _SPAM) < 3:  # nearly always
         return None
     words = re.findall(r"[a-z]+", lower)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 
 from sphinx_data.ocr.compare import folded
@@ -17,7 +18,7 @@ Edges = tuple[tuple[str, float], ...]  # text without numbers, and height of the
 
 def edges_of(lines: Sequence[Line], height: float) -> Edges:
     """What a neighbour must know of a page."""
-    return tuple((_key(line), _middle(line, height)) for line in lines if _near_edge(line, height))
+    return tuple((_key(line.text), _middle(line, height)) for line in lines if _near_edge(line, height))
 
 
 def running_lines(lines: Sequence[Line], height: float, neighbours: Sequence[Edges]) -> frozenset[int]:
@@ -31,7 +32,7 @@ def running_lines(lines: Sequence[Line], height: float, neighbours: Sequence[Edg
         n
         for n, line in enumerate(lines)
         if _near_edge(line, height)
-        and any(abs(middle - _middle(line, height)) < _SAME_HEIGHT for middle in known.get(_key(line), ()))
+        and any(abs(middle - _middle(line, height)) < _SAME_HEIGHT for middle in known.get(_key(line.text), ()))
     )
 
 
@@ -44,5 +45,6 @@ def _middle(line: Line, height: float) -> float:
     return (line.box[1] + line.box[3]) / 2 / height
 
 
-def _key(line: Line) -> str:
-    return _NUMBER.sub("#", folded(_NUMBER.sub("#", line.text.casefold())))
+@lru_cache(maxsize=1024)  # asked for a page as a neighbour and for itself; headers come again
+def _key(text: str) -> str:
+    return _NUMBER.sub("#", folded(_NUMBER.sub("#", text.casefold())))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,8 @@ _WORD_GAP = 0.12  # ... with a blank between them from this width on
 _SAME_SIZE = 1.35  # ratio of heights from which two lines are of different kinds
 
 
-LEADERS = re.compile(r"(?:[.\u00b7\u2026\u2024]\s?){5,}")  # dots that lead the eye to a page number
+_FEWEST_DOTS = 5
+LEADERS = re.compile(rf"(?:[.\u00b7\u2026\u2024]\s?){{{_FEWEST_DOTS},}}")  # dots that lead the eye to a page number
 LEADER = "...."  # how they are written
 
 Box = tuple[float, float, float, float]
@@ -109,6 +111,8 @@ def lines_of(page: Page, characters: Characters) -> list[Line]:
 
 def _without_leaders(text: str) -> str:
     """Dots that lead to a page number, however many, as four."""
+    if text.isascii() and text.count(".") < _FEWEST_DOTS:
+        return text
     return LEADERS.sub(f" {LEADER} ", text).strip().replace("  ", " ") if LEADERS.search(text) else text
 
 
@@ -116,17 +120,20 @@ def arrange(lines: Sequence[Line]) -> PageText:
     """Group lines (in content-stream order) into blocks and bring the blocks into reading order."""
     if not lines:
         return PageText((), ())
-    groups = [[lines[0]]]
-    extents = [lines[0].box]
+    groups, starts = [[lines[0]]], [0]
+    left, _, right, _ = lines[0].box  # of the block so far
     spacing = _spacing(lines)
-    for line in lines[1:]:
-        if _continues(groups[-1][-1], extents[-1], line, spacing):
+    for n, (last, line) in enumerate(pairwise(lines), start=1):
+        x0, _, x1, _ = line.box
+        if _continues(last, left, right, line, spacing):
             groups[-1].append(line)
-            extents[-1] = _both(extents[-1], line.box)
+            left, right = min(left, x0), max(right, x1)
         else:
             groups.append([line])
-            extents.append(line.box)
-    ordered = [groups[block] for block in reading_order(np.array(extents)).tolist()]
+            starts.append(n)
+            left, right = x0, x1
+    extents = extents_of(np.array([line.box for line in lines]), np.array(starts))
+    ordered = [groups[block] for block in reading_order(extents).tolist()]
     edges = np.cumsum([0, *map(len, ordered)]).tolist()
     return PageText(tuple(line for group in ordered for line in group), tuple(pairwise(edges)))
 
@@ -239,26 +246,22 @@ def _spacing(lines: Sequence[Line]) -> float:
         long = x1 - x0 > _LONG_LINE * larger and last_x1 - last_x0 > _LONG_LINE * larger
         if long and abs(x0 - last_x0) < 2 * em:
             gaps.append((y0 - last_y1) / max(larger, 1e-6))
-    usual = float(np.median(gaps)) if len(gaps) >= _FEW_GAPS else 0.0
+    usual = median(gaps) if len(gaps) >= _FEW_GAPS else 0.0
     regular = sum(abs(gap - usual) < 0.2 * usual for gap in gaps)
     return 1.2 * usual if _BLOCK_GAP <= usual < _WIDEST_SPACING and regular >= 0.7 * len(gaps) else 0.0
 
 
-def _continues(last: Line, extent: Box, line: Line, spacing: float) -> bool:
-    """Whether `line` goes on with the block that covers `extent` and ends with `last`; `spacing` as from `_spacing`."""
+def _continues(last: Line, left: float, right: float, line: Line, spacing: float) -> bool:
+    """Whether `line` goes on with the block from `left` to `right` that ends with `last`; see `_spacing`."""
     if line.vertical or last.vertical or line.rtl != last.rtl:
         return False
     small, em = (line.em, last.em) if line.em < last.em else (last.em, line.em)
     if em > _SAME_SIZE * max(small, 1e-6):
         return False
-    gap = line.box[1] - last.box[3]
-    moved = (line.box[1] + line.box[3] - last.box[1] - last.box[3]) / 2
-    overlap = min(extent[2], line.box[2]) - max(extent[0], line.box[0])
-    return gap < max(_BLOCK_GAP, spacing) * em and moved > 0.4 * em and overlap > 0
-
-
-def _both(one: Box, other: Box) -> Box:
-    return min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
+    x0, y0, x1, y1 = line.box
+    _, last_y0, _, last_y1 = last.box
+    gap, moved = y0 - last_y1, (y0 + y1 - last_y0 - last_y1) / 2
+    return gap < max(_BLOCK_GAP, spacing) * em and moved > 0.4 * em and min(right, x1) > max(left, x0)
 
 
 def _union(*boxes: tuple[float, float, float, float]) -> tuple[float, float, float, float]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import xxhash
 
 from sphinx_data.ocr.clean import Verdict, readable
+from sphinx_data.ocr.compare import folded
 from sphinx_data.ocr.options import TaskOptions
 from sphinx_data.ocr.page import Page
 from sphinx_data.ocr.text import Line, PageText
@@ -41,7 +42,8 @@ class Draw:
 
     def some(self, things: Sequence[int], count: int, purpose: str) -> list[int]:
         """`count` different ones, or all there are, in drawn order."""
-        return sorted(things, key=lambda thing: self.unit(f"{purpose}/{thing}"))[:count]
+        before, digest = f"{self._key}/{purpose}/", xxhash.xxh3_64_intdigest
+        return sorted(things, key=lambda thing: digest(f"{before}{thing}".encode()))[:count]
 
 
 class Regions:
@@ -55,12 +57,11 @@ class Regions:
     def number(self, box: Box, text: str | None, lines: Sequence[Line], label: str | None = None) -> int:
         """The number of a place that shows `text`, read from `lines`; its score is that of the least sure one."""
         box = (round(box[0], 1), round(box[1], 1), round(box[2], 1), round(box[3], 1))
-        if (box, text, label) not in self._numbers:
-            self._numbers[box, text, label] = len(self.list)
-            scores = [line.score for line in lines if line.score is not None]
-            score = min(scores, default=None)
+        number = self._numbers.setdefault((box, text, label), len(self.list))
+        if number == len(self.list):
+            score = min([line.score for line in lines if line.score is not None], default=None)
             self.list.append(Region(image=self.image, box=box, text=text, label=label, score=score))
-        return self._numbers[box, text, label]
+        return number
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class Subject:
             if found:
                 return [*_text(before), part, *_text(after)]
         return [TextPart(text=wording)]
+
+    @cached_property
+    def folded(self) -> list[str]:
+        """The lines as `compare.folded`, without case."""
+        return [folded(line.text).casefold() for line in self.text.lines]
 
     def once(self, text: str) -> bool:
         """Whether the page says this once, in whatever case."""
