@@ -268,7 +268,7 @@ def test_layout_names_titles_lists_figures_and_headers() -> None:
     assert made is not None
     assert [region.label for region in made.regions] == ["page header", "title", "text", "list", "figure"]
     assert made.regions[4].box == picture
-    assert joined(made)[1].startswith("There are page header#(0,), title")
+    assert joined(made)[1].startswith("There is a page header#(0,), a title#(1,), text#(2,), a list")
     drawn = dialogue(
         text, True, "a", 0, options(layout=1), header, graphics=Shown((picture,), ((500.0, 900.0, 700.0, 990.0),))
     )
