@@ -2,8 +2,12 @@
 
 The bare loop opens each document once and does for every page what no builder can leave out: render at the same size,
 read every character with its box through pypdfium2's raw API, encode the JPEG. No words, no checks, no dialogues, no
-files. CPU time is that of all processes, so a busy machine changes little. Two workers are compared with one by wall
-time, which says something where two cores are free, and by the CPU time that both take, which bounds it.
+files. CPU time is that of all processes, so a busy machine changes little.
+
+A worker is two processes, one that reads and one that builds, which overlap where there are two cores. So the loop and
+one worker, with all its processes, are pinned to one core and two workers to two: twice as many of everything. Starts
+(imports, PDFium, the model of languages) are what a run on the first two documents takes; speeds are told with them and
+without. Scaling is by wall time, which means something only where nothing else runs on these cores.
 """
 
 import argparse
@@ -18,6 +22,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 DOCUMENTS = Path(__file__).parents[1] / "recipes/demo/data/documents"
 LONG_SIDE, QUALITY = 1344, 90
@@ -61,27 +66,35 @@ def bare(places: list[str]) -> int:
     return done
 
 
-def measured(command: list[str]) -> tuple[float, float, str]:
-    """CPU seconds of a command and all its processes, wall seconds, and what it prints."""
+class Taken(NamedTuple):
+    """CPU seconds of all processes of a command, and wall seconds."""
+
+    cpu: float
+    wall: float
+
+
+def measured(command: list[str], cores: int) -> tuple[Taken, str]:
+    """What a command takes on so many cores, and what it prints."""
     if sys.platform == "linux":  # readers of workers that have ended become children of this process, and are counted
         ctypes.CDLL(None).prctl(_ADOPT, 1, 0, 0, 0)
     started, before = time.perf_counter(), os.times()
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    places = ",".join(map(str, sorted(os.sched_getaffinity(0))[-cores:]))
+    said = subprocess.run(["taskset", "-c", places, *command], check=True, capture_output=True, text=True).stdout
     wall = time.perf_counter() - started
     with suppress(ChildProcessError):
         while True:
             os.waitpid(-1, 0)
     after = os.times()
     cpu = after.children_user - before.children_user + after.children_system - before.children_system
-    return cpu, wall, said
+    return Taken(cpu, wall), said
 
 
-def build(places: list[str], out: Path, workers: int) -> list[str]:
+def build(out: Path, workers: int) -> list[str]:
+    """The command, but for its documents."""
     program = str(Path(sys.executable).with_name("sphinx-data"))
     return [
         program,
         "build-ocr",
-        *places,
         "--out",
         str(out),
         "--overwrite",
@@ -127,45 +140,57 @@ def main() -> None:
     found = (sorted(Path(place).rglob("*.pdf")) if Path(place).is_dir() else [Path(place)] for place in flags.inputs)
     places = [str(path) for paths in found for path in paths]
     out = Path(tempfile.mkdtemp())
-    one, few = build(places, out / "one", 1), build(places[:1], out / "few", 1)
-    loop, short = ([sys.executable, __file__, "--bare", *some] for some in (places, places[:1]))
-    ways = {"bare loop": (loop, short), "build-ocr, 1 worker": (one, few)}
-    found_ms: dict[str, list[float]] = {name: [] for name in ways}
-    walls: dict[str, list[float]] = {"1 worker": [], "2 workers": []}
-    all_cpu: dict[str, list[float]] = {"1 worker": [], "2 workers": []}
-    pages = 1
+    loop = [sys.executable, __file__, "--bare"]
+    ways = {
+        name: (workers, build(out / str(workers), workers)) for name, workers in (("one worker", 1), ("two workers", 2))
+    }
+    taken: dict[str, list[tuple[Taken, Taken]]] = {}  # whole runs and starts
+    memory: list[int] = []
     try:
+        pages, first = (int(measured([*loop, *some], 1)[1]) for some in (places, places[:2]))
         for _ in range(flags.rounds):
-            pages, first = (int(measured(command)[2]) for command in ways["bare loop"])
-            for name, (whole, start) in ways.items():
-                cpu, wall, _ = measured(whole)
-                found_ms[name].append(1e3 * (cpu - measured(start)[0]) / max(1, pages - first))
-            walls["1 worker"].append(wall)
-            all_cpu["1 worker"].append(cpu)
-            cpu, wall, _ = measured(build(places, out / "two", 2))
-            walls["2 workers"].append(wall)
-            all_cpu["2 workers"].append(cpu)
-        memory = watched(one) if flags.memory else []
+            for name, (cores, command) in {"bare loop": (1, loop), **ways}.items():
+                runs = [measured([*command, *some], cores)[0] for some in (places, places[:2])]
+                taken.setdefault(name, []).append((runs[0], runs[1]))
+        if flags.memory:
+            memory = watched([*ways["one worker"][1], *places])
     finally:
         shutil.rmtree(out)
-    report(found_ms, walls, pages, memory)
-    alone, both = (median(taken) for taken in all_cpu.values())
-    print(
-        f"CPU of two workers, starts included: {both / alone:.3f} of that of one; "
-        f"at best {2 * alone / both:.2f} x as fast"
-    )
-
-
-def report(found_ms: dict[str, list[float]], walls: dict[str, list[float]], pages: int, memory: list[int]) -> None:
-    base = median(found_ms["bare loop"])
-    print(f"{pages:,} pages; CPU of a page without the start of the programs (that of a run on the first document)")
-    for name, taken in found_ms.items():
-        print(f"{name:<24}{median(taken):>8.2f} ms{base / median(taken):>8.2f} of the loop's speed")
-    for name, taken in walls.items():
-        print(f"{name:<24}{pages / median(taken):>8.1f} pages a second, start included")
+    report(taken, pages, first)
     if memory:
         steps = [memory[len(memory) * k // 10] for k in range(10)]
         print(f"resident MiB of all processes at every tenth of the build: {steps}; most {max(memory)}")
+
+
+def report(taken: dict[str, list[tuple[Taken, Taken]]], pages: int, first: int) -> None:
+    """CPU time and speed of each way; `first` pages are those of the runs that tell the starts."""
+    print(f"{pages:,} pages{'without starts':>31}{'with starts':>40}")
+    found = {name: speeds(runs, pages, first) for name, runs in taken.items()}
+    loop = found["bare loop"]
+    for name, ways in found.items():
+        cells = [
+            f"{way.cpu_ms:>10.2f} ms CPU{base.cpu_ms / way.cpu_ms:>6.2f} of the loop{way.rate:>7.1f} pages/s"
+            for way, base in zip(ways, loop, strict=True)
+        ]
+        print(f"{name:<12}", *cells)
+    gain = [two.rate / one.rate for one, two in zip(found["one worker"], found["two workers"], strict=True)]
+    print(f"two workers on two cores are {gain[0]:.2f} x as fast as one on one, {gain[1]:.2f} x with starts")
+
+
+class Speed(NamedTuple):
+    """CPU milliseconds of a page, and pages a second."""
+
+    cpu_ms: float
+    rate: float
+
+
+def speeds(runs: list[tuple[Taken, Taken]], pages: int, first: int) -> tuple[Speed, Speed]:
+    """Medians without starts and with them."""
+    left = max(1, pages - first)
+    cpu = median(whole.cpu - start.cpu for whole, start in runs)
+    wall = max(median(whole.wall - start.wall for whole, start in runs), 1e-9)
+    all_cpu, all_wall = median(whole.cpu for whole, _ in runs), median(whole.wall for whole, _ in runs)
+    return Speed(1e3 * cpu / left, left / wall), Speed(1e3 * all_cpu / pages, pages / all_wall)
 
 
 if __name__ == "__main__":
