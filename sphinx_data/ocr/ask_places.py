@@ -63,7 +63,8 @@ def _region_turn(subject: Subject, block: int, turn: int) -> Turn | None:
     chosen = lines[first : first + count]
     text = flowing(chosen)
     inside_word = chosen[-1].hyphenated or (first > start and lines[first - 1].hyphenated)
-    if inside_word or len(text) > subject.options.max_target_chars:  # no answer in whole words, or none short enough
+    # no answer in whole words, none short enough, or a sign that draws something
+    if inside_word or len(text) > subject.options.max_target_chars or not any(map(str.isalnum, text)):
         return None
     subject.used.update(range(first, first + count))
     part = RegionPart(regions=(subject.regions.number(union(chosen), text, chosen),), form="box")

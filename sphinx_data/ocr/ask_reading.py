@@ -17,6 +17,7 @@ _LETTERS = "ABCDE"
 _FEWEST_BLOCKS = 3
 _PARAGRAPH = 3  # lines from which a block can be continued
 _PARAGRAPH_CHARS = 100  # ... and characters
+_INDENTED = 6  # em by which a first line of a paragraph may be shorter
 _BLOCK_CHARS = 40  # a block to be ordered is no label
 
 
@@ -52,6 +53,7 @@ def continuation_turns(subject: Subject) -> Iterator[Turn]:
         and gone.isdisjoint(range(start, end))
         and all(readable(line.text) for line in text.lines[start:end])
         and not text.lines[start].hyphenated
+        and _is_full(text.lines[start:end])
         and not text.lines[end - 1].hyphenated
         and subject.once(text.lines[start].text)
         and sum(len(line.text) for line in text.lines[start:end]) >= _PARAGRAPH_CHARS
@@ -64,6 +66,11 @@ def continuation_turns(subject: Subject) -> Iterator[Turn]:
             subject.used.update(range(start, end))
             beginning = TextPart(text=text.lines[start].text)
             yield Turn("continuation", subject.asked("continuation", "question", text=beginning), said(rest))
+
+
+def _is_full(lines: Sequence[Line]) -> bool:
+    """Whether the first line is no heading: as long as the others, but for what it is indented."""
+    return lines[0].box[2] > max(line.box[2] for line in lines) - _INDENTED * lines[0].em
 
 
 def order_turns(subject: Subject) -> Iterator[Turn]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from sphinx_data.ocr.compare import folded
 from sphinx_data.ocr.page import Page
-from sphinx_data.ocr.text import Line, PageText
+from sphinx_data.ocr.text import LEADER, Line, PageText
 
 Box = tuple[float, float, float, float]
 
@@ -20,6 +20,7 @@ _ITEM = re.compile(
 _SIGNS = frozenset("\u2022\u2023\u00b7\u2219*") | {chr(code) for code in range(0x25AA, 0x2600)}
 _FIGURE = 0.01  # of the page; smaller pictures are ornaments
 _FEWEST_CHARS = 200  # of running text, to compare titles with
+_MOST_LEADERS = 4  # lines with dots that lead to a page number; more are a table of contents
 _AT_ONCE = 256  # lines that are compared with all others in one step
 _MOST_LOOSE = 0.25  # share of characters in lines that stand beside others, as in tables without rules and in forms
 
@@ -34,8 +35,8 @@ class Found(NamedTuple):
 def layout(page: Page, text: PageText, running: frozenset[int]) -> tuple[list[Found], bool] | None:
     """All blocks of a page with their kinds, and whether figures are among them for certain.
 
-    None where the page does not tell: it was read by an engine, a drawing has text in it, or text stands in columns
-    of a table without rules.
+    None where the page does not tell: it was read by an engine, a drawing has text in it, text stands in columns of a
+    table without rules, or it is a table of contents.
     """
     if page.graphics is None or not page.complete or not text.lines:
         return None
@@ -45,6 +46,8 @@ def layout(page: Page, text: PageText, running: frozenset[int]) -> tuple[list[Fo
     free = [n for n, line in enumerate(text.lines) if not (tables and any(_within(line.box, box) for box in tables))]
     drawn = [*figures, *page.graphics.drawings]
     if sum(len(text.lines[n].text) for n in free) < _FEWEST_CHARS:
+        return None
+    if sum(LEADER in line.text for line in text.lines) > _MOST_LEADERS:  # contents: their bold entries are no titles
         return None
     if any(_within(text.lines[n].box, box) for n in free for box in drawn) or _loose(text.lines, free):
         return None

@@ -123,7 +123,8 @@ def page_verdict(lines: Sequence[Line], kept: Kept, config: Clean) -> Verdict | 
     count, signs = _characters(kept.lines), text.count(_SIGN)
     # only these lines can hold what the patterns below look for, and no pattern reaches over a line end
     strange = " ".join(line.text for line in kept.lines if not _is_plain(line.text))
-    low = _characters([line for line in lines if line.em < config.min_line_height])
+    said = _said(lines)
+    low = _said([line for line in lines if line.em < config.min_line_height])  # a rule of underscores says nothing
     # rule, what is wrong, the share found, the share allowed
     shares = [
         ("hidden-text-layer", "of the lines are invisible text, as OCR programs leave it",
@@ -131,7 +132,7 @@ def page_verdict(lines: Sequence[Line], kept: Kept, config: Clean) -> Verdict | 
         ("text-not-drawn", "of the characters are in lines that the picture does not show, as with fonts not embedded",
          kept.unseen / max(1, _characters(lines)), config.max_without_ink),
         ("text-too-small", f"of the characters are in lines lower than {config.min_line_height:g} pixels",
-         low / max(1, _characters(lines)), config.max_small),
+         low / max(1, said), config.max_small),
         ("unreadable-text", "of the characters are made up by a font: private-use or control characters, stray accents",
          (len(_UNREADABLE.findall(strange)) - signs) / max(1, count), config.max_unreadable),
         ("unknown-symbols", "of the characters are signs of symbol fonts, whose meaning is not told",
@@ -185,6 +186,11 @@ def _meets(script: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def _characters(lines: Sequence[Line]) -> int:
     return sum(len(line.text) for line in lines)
+
+
+def _said(lines: Sequence[Line]) -> int:
+    """Letters and digits."""
+    return sum(sum(map(str.isalnum, line.text)) for line in lines)
 
 
 def _inside(boxes: NDArray[np.float64], limits: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -26,6 +26,7 @@ SYMBOL = 0xFFFE  # a noncharacter stands for every sign of a symbol font that PD
 INVISIBLE_MODES = frozenset({3, 7})  # text render modes that paint nothing: invisible, clip only
 
 _BOLD = re.compile(r"bold|black|heavy|-bd|cmb(?!sy)|cmss?bx|sfbx|gothicbbb", re.IGNORECASE)
+_BITMAPS = re.compile(r"(?:[A-Z]{6}\+)?(?:LINEW?|LCIRCLEW?)\d+$|$")  # fonts of lines and circles, and nameless ones
 _PASSWORD_ERROR, _SECURITY_ERROR = 4, 5  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
 _TOLD_OTHERWISE = 0xFFFE  # FPDFText_GetText's code for hyphens at line ends, which FPDFText_GetUnicode tells
 _LONGEST_SIGNS = 4096  # code units of a text object in a symbol font
@@ -188,6 +189,7 @@ class Page:
         codes = self._codes(count)
         corners = character_boxes(self._text_address, count)
         codes[self._misnamed(codes)] = SYMBOL
+        codes[self._numbered(codes)] = SYMBOL
         return Characters(codes, self._to_pixels(corners))
 
     @functools.cached_property
@@ -228,6 +230,13 @@ class Page:
                 mine = places[fonts == font]
                 wrong[mine] = ~drawn[codes[mine]]
         return wrong
+
+    def _numbered(self, codes: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """Places of dingbats that are none: bitmap fonts name their glyphs "a1", "a2" as Zapf's Dingbats do."""
+        font_of = address_call("FPDFTextObj_GetFont", -1, ctypes.c_size_t)
+        places = np.flatnonzero((codes >= 0x2701) & (codes <= 0x27BE))
+        names = [_font_name(font_of(thing)) if thing else "" for thing in self._things(places)]
+        return places[[bool(_BITMAPS.match(name)) for name in names]] if len(places) else places
 
     def _misnamed_codes(self, things: Sequence[int]) -> set[int]:
         """ASCII codes that text objects `things` tell in symbol fonts that do not draw them."""
@@ -298,10 +307,32 @@ class Page:
         whether they stand on their heads on the page as displayed.
         """
         matrix = self._floats("FPDFText_GetMatrix", indices, 6)  # a, b, c, d, e, f
+        matrix[:, :4] *= self._drawn_way(indices, matrix)
         a, b, c, d = matrix[:, :4].T
         along, up = matrix[:, :2] @ self._affine[:, :2].T, matrix[:, 2:4] @ self._affine[:, :2].T
         on_head = (along[:, 0] < -np.abs(along[:, 1])) & (up[:, 1] > 0)  # pixels count downwards
         return a * d - b * c < 0, on_head
+
+    def _drawn_way(self, indices: NDArray[np.int64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[K, 4] factors 1 or -1 for the directions `matrix` [K, 6] of characters, as their glyphs are really drawn.
+
+        Bitmap fonts may be upside down in themselves and turned by the text: where that alone seems to mirror, the
+        ink tells on which side of its origin a letter stands.
+        """
+        factors = np.ones((len(indices), 4))
+        a, b, c, d = matrix[:, :4].T
+        x, y = ctypes.c_double(), ctypes.c_double()
+        for place in np.flatnonzero(a * d - b * c < 0).tolist():
+            index = int(indices[place])
+            raw().FPDFText_GetCharOrigin(self._text, index, x, y)
+            sides = [ctypes.c_double() for _ in range(4)]  # left, right, bottom, top
+            raw().FPDFText_GetCharBox(self._text, index, *sides)
+            left, right, bottom, top = (side.value for side in sides)
+            offset = np.array([(left + right) / 2 - x.value, (bottom + top) / 2 - y.value])
+            basis = matrix[place, :4].reshape(2, 2).T  # columns: along and up
+            ways = np.where(np.linalg.solve(basis, offset) < 0, -1.0, 1.0)
+            factors[place] = np.repeat(ways, 2)
+        return factors
 
     @functools.cached_property
     def _objects(self) -> objects.Objects:

@@ -19,6 +19,7 @@ _FONTS = (
     (r"MSBM|BBOLD|BBM|DSROM", _CAPITALS),
     (r"CMMI|CMMIB|LMMATHITALIC|LMMI|TXMI|PXMI|RTXMI", string.ascii_letters + string.digits + ".,/<>()*=+-[]'"),
     (r"SYMBOL", string.digits + string.punctuation),
+    (r".*WITHCOMMPI|UNIVERSAL.*PI$|EUROPEANPI", ""),
     (r"(ITC)?ZAPF-?DINGBATS|.*DINGBAT|WINGDINGS|WEBDINGS|MARVOSYM|FONTAWESOME|BBDING|MONOTYPESORTS", ""),
 )
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sphinx_data.ocr.accents import composed
 from sphinx_data.ocr.frames import extents_of, word_frames
 from sphinx_data.ocr.grid import followed_by_none
 from sphinx_data.ocr.letters import HYPHEN, code_points, decode, is_blank, is_right_to_left, is_unspaced, plain
@@ -68,6 +69,9 @@ def page_text(page: Page, characters: Characters) -> PageText:
 def lines_of(page: Page, characters: Characters) -> list[Line]:
     """Lines in content-stream order."""
     codes, boxes, places = code_points(characters)
+    codes, boxes, left = composed(codes, boxes)
+    if not left.all():
+        codes, boxes, places = codes[left], boxes[left], places[left]
     newline = (codes == 0x0A) | (codes == 0x0D)
     solid = np.flatnonzero(~(newline | is_blank(codes)))
     if not len(solid):
