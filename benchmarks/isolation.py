@@ -15,7 +15,7 @@ OPTIONS = build.Options(ocr=build.Ocr(mode="never"))
 
 
 def in_reader(records: list[build.Record], places: dict[str, str]) -> int:
-    return sum(1 for record in records for _ in build.produce(record, OPTIONS, places))
+    return sum(1 for record in records for _ in build.read_pages(record, OPTIONS, places, build.Setup()))
 
 
 def directly(records: list[build.Record], places: dict[str, str]) -> int:
