@@ -19,6 +19,7 @@ _ITEM = re.compile(
 )
 _SIGNS = frozenset("\u2022\u2023\u00b7\u2219*") | {chr(code) for code in range(0x25AA, 0x2600)}
 _FIGURE = 0.01  # of the page; smaller pictures are ornaments
+_SENTENCE_ENDS = (".", ",", ";", ":", "\u3002", "\uff0e", "\u3001")  # prose among small code is no title for its size
 _FEWEST_CHARS = 200  # of running text, to compare titles with
 _MOST_LEADERS = 4  # lines with dots that lead to a page number; more are a table of contents
 _AT_ONCE = 256  # lines that are compared with all others in one step
@@ -85,7 +86,7 @@ def _segments(
         is_title = _is_title([text.lines[n] for n in lines], body, titles, heavy)
         # a heading close above its text; bold alone is how paragraphs begin, too
         heads = [_is_title([text.lines[n]], body, titles, heavy=False) for n in lines[:2]]
-        head = lines[0] if heads == [True, False] else None
+        head = lines[0] if heads == [True, False] and _heads(*(text.lines[n] for n in lines[:2])) else None
         before = ""
         for n in lines:
             line = text.lines[n]
@@ -119,10 +120,16 @@ def _follows(last: tuple[str, list[Line]], line: Line) -> bool:
     )
 
 
+def _heads(line: Line, following: Line) -> bool:
+    """Whether a line is no beginning of running text: it is bold, or leaves room that the next one takes."""
+    return line.bold or line.box[2] < following.box[2] - line.em
+
+
 def _is_title(lines: Sequence[Line], body: float, titles: set[str], heavy: bool) -> bool:
     if not 0 < len(lines) <= _TITLE_LINES:
         return False
     strong = min(line.em for line in lines) >= _LARGER * body or (heavy and all(line.bold for line in lines))
+    strong = strong and not lines[-1].text.endswith(_SENTENCE_ENDS)
     if not (strong or titles) or any(not any(map(str.isalpha, line.text)) for line in lines):
         return False
     if strong:

@@ -16,7 +16,7 @@ class Shown(NamedTuple):
     """What else a page shows, in pixels, clipped to it."""
 
     pictures: tuple[Box, ...]
-    drawings: tuple[Box, ...]  # of paths that belong to no table and are no single rule
+    drawings: tuple[Box, ...]  # of paths that belong to no closed table and are no single rule; tables of level rules
 
 
 class Page(NamedTuple):

@@ -21,7 +21,7 @@ from sphinx_data.ocr.objects import Graphics
 from sphinx_data.ocr.options import Options, Setup
 from sphinx_data.ocr.page import Box, Page, Shown
 from sphinx_data.ocr.quality import size_verdict, text_verdict
-from sphinx_data.ocr.tables import Grid, grids_of
+from sphinx_data.ocr.tables import Grid, grids_of, open_tables
 from sphinx_data.ocr.text import Line, lines_of
 from sphinx_data.sample import Reject
 
@@ -213,6 +213,7 @@ def _shown(graphics: Graphics, grids: Sequence[Grid], raster: pdf.Raster) -> Sho
         tables = np.array([grid.box for grid in grids])
         within = ((loose[:, None, :2] >= tables[:, :2] - 4) & (loose[:, None, 2:] <= tables[:, 2:] + 4)).all(axis=2)
         loose = loose[~np.logical_or.reduce(within, axis=1)]
+    drawings = np.vstack([drawings, open_tables(loose)])
     if len(loose) > _FEW_RULES:
         drawings = np.vstack([drawings, np.concatenate([loose[:, :2].min(0), loose[:, 2:].max(0)])])
     if len(drawings) > _FEW_DRAWINGS:  # one drawing of many strokes: the box around it says enough

@@ -139,6 +139,23 @@ def cells_of(grid: Grid, lines: Sequence[Line]) -> list[list[str]] | None:
     return texts if certain else None
 
 
+def open_tables(rules: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Boxes [K, 4] of tables whose columns only blanks part: three level rules of one length or more below each other.
+
+    `rules` [N, 4] are those of no closed grid.
+    """
+    level = rules[(rules[:, 3] - rules[:, 1] <= _THIN) & (rules[:, 2] - rules[:, 0] >= _SHORTEST)]
+    if not 3 <= len(level) <= _MOST:
+        return np.empty((0, 4))
+    alike: NDArray[np.bool_] = np.all(np.abs(level[:, None, [0, 2]] - level[:, [0, 2]]) <= _NEAR, axis=2)
+    found: list[list[float]] = []
+    for number in range(len(level)):
+        some = level[alike[number]]
+        if len(np.unique(np.round(some[:, 1] / _NEAR))) >= 3:
+            found.append([*some[:, :2].min(axis=0), *some[:, 2:].max(axis=0)])
+    return np.unique(np.array(found).reshape(-1, 4), axis=0)
+
+
 def _between(stops: Sequence[float], low: float, high: float) -> int | None:
     """Between which two stops a span lies wholly."""
     place = int(np.searchsorted(stops, (low + high) / 2)) - 1

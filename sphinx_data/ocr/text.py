@@ -24,6 +24,7 @@ _BLOCK_GAP = 0.75  # a wider gap between lines separates blocks
 _LONG_LINE = 10.0  # a line of a paragraph is longer than this
 _FEW_GAPS = 4  # fewer tell no spacing
 _WIDEST_SPACING = 2.5  # a wider gap between lines is none of a paragraph
+_LOW_SIGN = 0.3  # of the height of the highest letter of a line: lower ones tell nothing of its height
 _SAME_LINE = 0.6  # a narrower gap between pieces that stand beside each other makes them one line ...
 _SIGN_GAP = 2.0  # ... or this far behind the sign of a list item that was drawn alone
 _SIGN = re.compile(r"[\u2022\u2023\u25aa-\u25ff\u2013\u2014\-\u00b7\u2219]")
@@ -81,7 +82,7 @@ def lines_of(page: Page, characters: Characters) -> list[Line]:
     told = _starts(np.diff(ended[solid]) != 0)
     inked, ink = codes[solid], boxes[solid]
     right_to_left = is_right_to_left(inked)
-    vertical, em = _shape(page, ink, places[solid], told)
+    vertical, em = _shape(page, inked, ink, places[solid], told)
     breaks = _breaks(right_to_left, ink, vertical, em)
     breaks[told[1:] - 1] = True
     starts = _starts(breaks)
@@ -238,6 +239,7 @@ def _appended(line: Line, piece: Line) -> Line:
     elif not blank:
         words = (*line.words[:-1], _union(line.words[-1], piece.words[0]), *piece.words[1:])
     frame = _union(line.frame, piece.frame)
+    em = line.em if len(line.text) > len(piece.text) else piece.em  # not that of the sign of an item
     return line._replace(text=text, box=box, frame=frame, em=em, hyphenated=piece.hyphenated, words=words)
 
 
@@ -279,8 +281,9 @@ def _starts(breaks: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _shape(
-    page: Page, boxes: NDArray[np.float64], places: NDArray[np.int64], told: NDArray[np.int64]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    page: Page, codes: NDArray[np.uint32], boxes: NDArray[np.float64], places: NDArray[np.int64],
+    told: NDArray[np.int64],
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:  # fmt: skip
     """For each solid character [S]: whether its line runs along y, and the em of its line (lines start at `told`)."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     lengths = np.diff(np.concatenate([told, [len(boxes)]]))
@@ -291,11 +294,22 @@ def _shape(
     vertical = (travel[:, 1] > 2 * travel[:, 0]) & (lengths > 1)
     across = np.where(np.repeat(vertical, lengths), boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
     mean = np.add.reduceat(across, told) / lengths
-    loose = page.loose_heights(places[told], vertical)
+    loose = page.loose_heights(places[_speaking(codes, told)], vertical)
+    high = across > _LOW_SIGN * np.repeat(np.maximum.reduceat(across, told), lengths)  # dots that lead on are not
+    tall = np.add.reduceat(across * high, told) / np.maximum(np.add.reduceat(high, told, dtype=np.int64), 1)
     # fonts without ascent are told from the ink; absurd ascents are held to four times the ink
     loose[np.isnan(loose)] = 0.0
-    em = np.clip(loose, 1.2 * mean, np.maximum(4 * mean, 1.0))
+    em = np.clip(loose, 1.2 * mean, np.maximum(4 * tall, 1.0))
     return np.repeat(vertical, lengths), np.repeat(em, lengths)
+
+
+def _speaking(codes: NDArray[np.uint32], told: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each line its first letter or digit, else its first character: signs of items are in fonts of their own."""
+    small = codes | 0x20
+    letter = ((small >= ord("a")) & (small <= ord("z"))) | ((codes >= ord("0")) & (codes <= ord("9"))) | (codes >= 0xC0)
+    letter &= ~((codes >= 0x2000) & (codes < 0x2C00)) & ~((codes >= 0xE000) & (codes < 0xF900))
+    first = np.minimum.reduceat(np.where(letter, np.arange(len(codes)), len(codes)), told)
+    return np.where(first < len(codes), first, told)
 
 
 def _breaks(
