@@ -144,3 +144,10 @@ def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
     high = max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
     areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
     return wide * high / (areas - wide * high)
+
+
+def test_dots_up_to_a_page_number_are_one_line_with_it() -> None:
+    """Most of the ink of such a line is dots; they tell nothing of its height."""
+    content = show("1 I" + " ." * 40, 20, 150, size=8) + show("69", 219, 150, size=8)
+    lines, _ = read(pdf(PageSpec(content)), long_side=1344)
+    assert [line.text for line in lines] == ["1 I .... 69"]
