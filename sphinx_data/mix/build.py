@@ -123,6 +123,7 @@ def build(
         for left_over in ("rows", "holdout"):  # of a run that was interrupted, perhaps with another recipe
             if storage.exists(storage.join(directory, left_over)):
                 storage.remove_tree(storage.join(directory, left_over))
+        storage.remove_temporaries(directory)
         encoded = msgspec.json.Encoder(order="deterministic").encode({"builder": "mix", **parameters})
         storage.write_atomic(storage.join(directory, layout.PLAN), msgspec.json.format(encoded, indent=1) + b"\n")
     datasets = [source.dataset for source in sources]
