@@ -20,12 +20,13 @@ from sphinx_data.ocr import pdf
 from sphinx_data.ocr.clean import Clean, keep_lines, page_verdict
 from sphinx_data.ocr.compare import edit_distance, folded
 from sphinx_data.ocr.letters import code_points, decode
+from sphinx_data.ocr.pdf_page import Page, PdfError, Raster
 from sphinx_data.ocr.text import lines_of
 
 DOCUMENTS = Path(__file__).parents[1] / "recipes/demo/data/documents"
 
 
-def trusted(page: pdf.Page, raster: pdf.Raster) -> bool:
+def trusted(page: Page, raster: Raster) -> bool:
     """Whether the page has a text layer that may be the truth: readable, visible and long enough."""
     lines = lines_of(page, page.characters())
     if sum(len(line.text) for line in lines) < 200:
@@ -34,7 +35,7 @@ def trusted(page: pdf.Page, raster: pdf.Raster) -> bool:
     return kept.complete and page_verdict(lines, kept, Clean()) is None
 
 
-def errors(page: pdf.Page, found: list) -> tuple[int, int]:
+def errors(page: Page, found: list) -> tuple[int, int]:
     """Edits and characters of one page."""
     codes, boxes, _ = code_points(page.characters())
     text, centres = decode(codes), (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -61,7 +62,7 @@ def pages_of(folder: Path, count: int, seed: int) -> list[tuple[Path, int]]:
             with pdf.open_document(file.read_bytes()) as document:
                 numbers = chance.sample(range(len(document)), min(8, len(document)))
                 good = [number for number in numbers if _fit(document, number)]
-        except pdf.PdfError:
+        except PdfError:
             continue
         chosen += [(file, number) for number in good[:4]]
         if len(chosen) >= count:
@@ -73,7 +74,7 @@ def _fit(document: pdf.Document, number: int) -> bool:
     try:
         with document.page(number, 1344) as page:
             return trusted(page, page.render())
-    except pdf.PdfError:
+    except PdfError:
         return False
 
 

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sphinx_data.ocr.pdf import SYMBOL, Page, Raster
+from sphinx_data.ocr.pdf_page import SYMBOL, Page, Raster
 from sphinx_data.ocr.text import Line
 
 

@@ -7,7 +7,7 @@ frames; what is checked against the picture takes the ink.
 import numpy as np
 from numpy.typing import NDArray
 
-from sphinx_data.ocr.pdf import Page
+from sphinx_data.ocr.pdf_page import Page
 
 Boxes = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ import unicodedata
 import numpy as np
 from numpy.typing import NDArray
 
-from sphinx_data.ocr.pdf import NAMELESS, Characters
+from sphinx_data.ocr.pdf_page import NAMELESS, Characters
 
 HYPHEN = 0x02  # PDFium's code for a hyphen at a line end
 

@@ -20,6 +20,7 @@ from sphinx_data.ocr.isolation import Job
 from sphinx_data.ocr.objects import Graphics
 from sphinx_data.ocr.options import Options, Setup
 from sphinx_data.ocr.page import Box, Page, Shown
+from sphinx_data.ocr.pdf_page import PdfError, Raster, jpeg
 from sphinx_data.ocr.quality import size_verdict, text_verdict
 from sphinx_data.ocr.tables import Grid, grids_of, open_tables
 from sphinx_data.ocr.text import Line, lines_of
@@ -51,7 +52,7 @@ def perform(job: Job, unlimited: Unlimited) -> Iterator[Answer]:
             yield from _picture_pages(data, job, engine)
         else:
             yield from _pdf_pages(data, job, engine)
-    except (pdf.PdfError, inputs.Unreadable) as error:
+    except (PdfError, inputs.Unreadable) as error:
         yield from _refused(task, error.rule, error.detail)
     except DamagedImage as error:
         yield from _refused(task, *_damage(error))
@@ -138,7 +139,7 @@ def _items(read: Callable[[], Page | Verdict], number: int, task: Task) -> Itera
     here = (number + 1, number + 1)
     try:
         page = read()
-    except pdf.PdfError as error:
+    except PdfError as error:
         page = Verdict(error.rule, error.detail)
     except DamagedImage as error:
         page = Verdict(*_damage(error))
@@ -191,7 +192,7 @@ def _pdf_page(document: pdf.Document, number: int, pages: int, task: Task, engin
             meta["reason"] = "text-layer-compared"
         elif doubt is not None:
             meta["reason"] = "text-layer-not-compared"
-        encoded = pdf.jpeg(raster, options.quality)
+        encoded = jpeg(raster, options.quality)
         facts, graphics = document.about, page.graphics
         grids = grids_of(graphics.rules)
         size = (raster.width, raster.height)
@@ -204,7 +205,7 @@ def _pdf_page(document: pdf.Document, number: int, pages: int, task: Task, engin
         )  # fmt: skip
 
 
-def _shown(graphics: Graphics, grids: Sequence[Grid], raster: pdf.Raster) -> Shown | None:
+def _shown(graphics: Graphics, grids: Sequence[Grid], raster: Raster) -> Shown | None:
     """Pictures and drawings that are seen; a rule outside tables is none, unless there are many of them."""
     if not graphics.complete:
         return None
@@ -221,7 +222,7 @@ def _shown(graphics: Graphics, grids: Sequence[Grid], raster: pdf.Raster) -> Sho
     return Shown(_clipped(graphics.pictures, raster), _clipped(drawings, raster))
 
 
-def _clipped(boxes: NDArray[np.float64], raster: pdf.Raster) -> tuple[Box, ...]:
+def _clipped(boxes: NDArray[np.float64], raster: Raster) -> tuple[Box, ...]:
     """Boxes [N, 4] as far as they lie on the picture."""
     if not len(boxes):
         return ()
@@ -261,7 +262,7 @@ def _picture(data: bytes, number: int, pages: int, task: Task, engine: route.Get
 def _by_engine(
     number: int,
     pages: int,
-    picture: Pixels | pdf.Raster,
+    picture: Pixels | Raster,
     reason: Verdict,
     meta: dict[str, Any],
     task: Task,
@@ -277,7 +278,7 @@ def _by_engine(
     unread = route.unread_language(options.language, ready.scripts)
     if unread is not None:
         return unread
-    pixels = _rgb(picture) if isinstance(picture, pdf.Raster) else picture
+    pixels = _rgb(picture) if isinstance(picture, Raster) else picture
     clean = options.clean
     fewest = clean.min_picture_chars if reason.rule == "picture" else clean.min_chars
     found = route.read_picture(pixels, ready, options.ocr, clean, fewest)
@@ -300,7 +301,7 @@ def _unread(reason: Verdict, why: str) -> Verdict:
     return Verdict(rule, f"{reason.detail}, {why}")
 
 
-def _rgb(raster: pdf.Raster) -> Pixels:
+def _rgb(raster: Raster) -> Pixels:
     return np.ascontiguousarray(raster.pixels[..., 2::-1])
 
 
@@ -315,4 +316,4 @@ def _shrunk(pixels: Pixels, long_side: int) -> Pixels:
 
 def _jpeg(pixels: Pixels, quality: int) -> bytes:
     height, width = pixels.shape[:2]
-    return pdf.jpeg(pdf.Raster(np.ascontiguousarray(pixels[..., ::-1]), width, height), quality)
+    return jpeg(Raster(np.ascontiguousarray(pixels[..., ::-1]), width, height), quality)

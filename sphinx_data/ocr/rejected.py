@@ -17,6 +17,7 @@ from sphinx_data.errors import InputError
 from sphinx_data.media import DamagedImage, page_picture
 from sphinx_data.ocr import inputs, isolation, pdf
 from sphinx_data.ocr.pages import is_picture
+from sphinx_data.ocr.pdf_page import PdfError, jpeg
 
 _SIDE = 480  # pixels of the longer side
 _WORK = "sphinx_data.ocr.rejected:perform"
@@ -117,7 +118,7 @@ def perform(job: isolation.Job, unlimited: Any) -> Iterator[tuple[Any, Any]]:
     yield "open", 1
     try:
         yield 0, [_drawn(task)]
-    except (pdf.PdfError, inputs.Unreadable, DamagedImage) as error:
+    except (PdfError, inputs.Unreadable, DamagedImage) as error:
         yield 0, [str(error)]
 
 
@@ -125,7 +126,7 @@ def _drawn(task: _Task) -> bytes:
     data = inputs.read(task.record, task.places)
     if not is_picture(task.record, data):
         with pdf.open_document(data, task.passwords) as document, document.page(task.number, _SIDE) as page:
-            return pdf.jpeg(page.render(), 80)
+            return jpeg(page.render(), 80)
     pixels = np.asarray(page_picture(data, task.number).convert("RGB"))[..., ::-1]
     scale = min(1.0, _SIDE / max(pixels.shape[:2]))
     small: NDArray[Any] = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -14,7 +14,7 @@ from sphinx_data.ocr.frames import extents_of, word_frames
 from sphinx_data.ocr.grid import followed_by_none
 from sphinx_data.ocr.letters import HYPHEN, code_points, decode, is_blank, is_right_to_left, is_unspaced, plain
 from sphinx_data.ocr.order import reading_order
-from sphinx_data.ocr.pdf import Characters, Page
+from sphinx_data.ocr.pdf_page import Characters, Page
 
 # Thresholds in em, i.e. in ascent-to-descent heights of the line.
 _WIDE_GAP = 2.0  # a wider gap inside a row separates columns or cells

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from ocr_pages import _cmap, _file, _stream
 
-from sphinx_data.ocr.pdf import SYMBOL, open_document
+from sphinx_data.ocr.pdf import open_document
+from sphinx_data.ocr.pdf_page import SYMBOL
 from sphinx_data.ocr.symbols import drawn_by
 from sphinx_data.ocr.text import lines_of
 

@@ -5,7 +5,8 @@ import pytest
 from ocr_pages import DOCUMENTS, PageSpec, pdf, show
 
 from sphinx_data.ocr import letters
-from sphinx_data.ocr.pdf import Characters, Raster, open_document
+from sphinx_data.ocr.pdf import open_document
+from sphinx_data.ocr.pdf_page import Characters, Raster
 from sphinx_data.ocr.text import Line, PageText, arrange, flowing, page_text
 
 LONG_SIDE = 1344
