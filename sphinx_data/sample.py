@@ -149,13 +149,13 @@ class Reject(Struct, frozen=True, kw_only=True):
 class Built(NamedTuple):
     """A finished sample with the encoded bytes of its images, in the order of `Sample.images`.
 
-    `sound` promises that the regions came typed from a decoder and were checked against their images where numbers came
-    in, so that writing does not look at hundreds of numbers again; tests hold those who promise it to it.
+    `validated` promises that the regions came typed from a decoder and were checked against their images there, so that
+    writing does not look at hundreds of numbers again; a property test holds who promises it to that.
     """
 
     sample: Sample
     media: tuple[bytes, ...] = ()
-    sound: bool = False
+    validated: bool = False
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -171,18 +171,18 @@ _pack = msgspec.msgpack.Encoder().encode
 _check_types = msgspec.msgpack.Decoder(Sample).decode
 
 
-def encode(sample: Sample, sound: bool = False) -> bytes:
+def encode(sample: Sample, validated: bool = False) -> bytes:
     """Canonical JSON: fields in schema order, defaults omitted, keys of `meta` sorted: equal samples, equal bytes.
 
-    The round trip turns integer coordinates into floats and checks every type, but for regions that are `Built.sound`;
-    msgpack writes and reads no digits. Raises InvalidSample with id and field.
+    The round trip turns integer coordinates into floats and checks every type; msgpack writes and reads no digits.
+    Regions that are `Built.validated` are left out of it. Raises InvalidSample with id and field.
     """
     meta, apart = sample.meta, {}
     try:
         if meta:  # may hold what JSON and msgpack write differently: times, bytes
             apart["meta"] = msgspec.json.decode(_encoder.encode(meta))
             sample = msgspec.structs.replace(sample, meta={})
-        if sound:
+        if validated:
             apart["regions"] = sample.regions
             sample = msgspec.structs.replace(sample, regions=())
         checked = _check_types(_pack(sample))
@@ -235,10 +235,10 @@ def json_schema() -> dict[str, Any]:
     return msgspec.json.schema(Sample)
 
 
-def problems(sample: Sample, sound: bool = False) -> list[Problem]:
+def problems(sample: Sample, validated: bool = False) -> list[Problem]:
     """Every breach of the schema that types alone cannot catch; an empty list means the sample may be written.
 
-    Regions that are `Built.sound` have none.
+    Regions that are `Built.validated` have none.
     """
     found = list(_header_problems(sample))
     for index, image in enumerate(sample.images):
@@ -248,7 +248,7 @@ def problems(sample: Sample, sound: bool = False) -> list[Problem]:
             found.append(Problem(field=f"images[{index}].file", message=message))
         if image.width < 1 or image.height < 1:
             found.append(Problem(field=f"images[{index}]", message=f"size {image.width}x{image.height} is empty"))
-    for index, region in enumerate(() if sound else sample.regions):
+    for index, region in enumerate(() if validated else sample.regions):
         if not _is_plain(region, sample.images):
             broken = _region_problems(region, sample.images)
             found += (Problem(field=f"regions[{index}].{f}", message=m) for f, m in broken)

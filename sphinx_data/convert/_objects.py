@@ -113,7 +113,7 @@ class Objects:
         self._stuff: set[str] = set()
         self._incomplete: set[str] = set()  # classes of which the picture shows more than the answer
         self._clipped = 0
-        self._sound = True  # all regions are, as they are stored
+        self._validated = True  # all regions are, as they are stored
 
     @contextmanager
     def one(self, label: str, title: str | Callable[[], str]) -> Iterator[None]:
@@ -140,7 +140,7 @@ class Objects:
         if stuff and not crowd:
             self._stuff.add(name)
         self.regions.append(self.frame.region(done.region) if self._moved else done.region)
-        self._sound = self._sound and done.sound and not self._moved
+        self._validated = self._validated and done.validated and not self._moved
         self._clipped += done.clipped
 
     def samples(
@@ -180,13 +180,13 @@ class Objects:
             license=self.record.annotated, image_licenses=[self.record.license],
             messages=about_image([(question, answer)]),
             meta={**({"clipped_boxes": self._clipped} if self._clipped else {}), **(meta or {})},
-            sound=self._sound,
+            validated=self._validated,
         )  # fmt: skip
 
     def _renamed(self, classes: dict[str, str | None], asking: Asking) -> Asking:
         """Give classes the names that the user says; of those left out, no region stays."""
         crowds = {number for name, found in self._numbers.items() for number in found if name.startswith(_CROWD)}
-        regions, self.regions, self._numbers, self._sound = self.regions, [], {}, False
+        regions, self.regions, self._numbers, self._validated = self.regions, [], {}, False
         for number, region in enumerate(regions):
             label = classes.get(region.label or "", region.label)
             if not label:

@@ -48,7 +48,7 @@ def about_image(turns: Sequence[tuple[str | Sequence[Part], str | Sequence[Part]
 def built(
     record: Identified, options: CommonOptions, pictures: Sequence[Prepared] = (), *, domain: Domain, task: Task,
     messages: Sequence[Message], language: str | None, regions: Sequence[Region] = (), license: str | None = None,
-    image_licenses: Sequence[str | None] = (), meta: dict[str, Any] | None = None, sound: bool = False,
+    image_licenses: Sequence[str | None] = (), meta: dict[str, Any] | None = None, validated: bool = False,
 ) -> Built:  # fmt: skip
     """The sample of a record, with its pictures.
 
@@ -64,7 +64,7 @@ def built(
         license: of the annotations, as the format or record says it.
         image_licenses: one for each picture where they have their own.
         meta: further facts; changes of pictures are added. A `split` that the record states is the sample's.
-        sound: see `Built.sound`.
+        validated: see `Built.validated`.
     """
     facts = dict(meta or {})
     changes = {str(number): picture.change for number, picture in enumerate(pictures) if picture.change}
@@ -93,7 +93,7 @@ def built(
         meta=facts,
         origin=Origin(file=record.input, record=record.record),
     )
-    return Built(sample, tuple([picture.data for picture in pictures]), sound)
+    return Built(sample, tuple([picture.data for picture in pictures]), validated)
 
 
 def _split(file: str, said: str, stated: object) -> str:

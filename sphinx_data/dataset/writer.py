@@ -40,9 +40,9 @@ class PartWriter:
 
     def add(self, built: Built) -> None:
         """Append a sample. Raises InvalidSample naming id and field when it breaks the schema."""
-        sample, media, sound = built
-        _check(sample, media, sound)
-        self._append(encode(sample, sound), media, sample)
+        sample, media, validated = built
+        _check(sample, media, validated)
+        self._append(encode(sample, validated), media, sample)
 
     def copy(self, example: Example, expected: bytes) -> None:
         """Append a stored sample byte for byte. Raises InputError when its `content` is not the expected one."""
@@ -171,10 +171,10 @@ def describe(sample: Sample) -> dict[str, Any]:
     }
 
 
-def _check(sample: Sample, media: tuple[bytes, ...], sound: bool) -> None:
+def _check(sample: Sample, media: tuple[bytes, ...], validated: bool) -> None:
     if len(media) != len(sample.images):
         raise InvalidSample(f"sample {sample.id!r}: {len(sample.images)} images are described, {len(media)} were given")
-    found = problems(sample, sound)
+    found = problems(sample, validated)
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise InvalidSample(f"sample {sample.id!r}: {found[0].field} {found[0].message}{more}")

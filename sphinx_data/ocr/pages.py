@@ -214,9 +214,10 @@ def _shown(graphics: Graphics, grids: Sequence[Grid], raster: Raster) -> Shown |
         tables = np.array([grid.box for grid in grids])
         within = ((loose[:, None, :2] >= tables[:, :2] - 4) & (loose[:, None, 2:] <= tables[:, 2:] + 4)).all(axis=2)
         loose = loose[~np.logical_or.reduce(within, axis=1)]
-    drawings = np.vstack([drawings, open_tables(loose)])
     if len(loose) > _FEW_RULES:
         drawings = np.vstack([drawings, np.concatenate([loose[:, :2].min(0), loose[:, 2:].max(0)])])
+    elif len(loose):
+        drawings = np.vstack([drawings, open_tables(loose)])
     if len(drawings) > _FEW_DRAWINGS:  # one drawing of many strokes: the box around it says enough
         drawings = np.concatenate([drawings[:, :2].min(0), drawings[:, 2:].max(0)])[None]
     return Shown(_clipped(graphics.pictures, raster), _clipped(drawings, raster))

@@ -142,11 +142,9 @@ def cells_of(grid: Grid, lines: Sequence[Line]) -> list[list[str]] | None:
 def open_tables(rules: NDArray[np.float64]) -> NDArray[np.float64]:
     """Boxes [K, 4] of tables whose columns only blanks part: three level rules of one length or more below each other.
 
-    `rules` [N, 4] are those of no closed grid.
+    `rules` [N, 4], x0, y0, x1, y1 in pixels like the boxes, are those of no closed grid.
     """
     level = rules[(rules[:, 3] - rules[:, 1] <= _THIN) & (rules[:, 2] - rules[:, 0] >= _SHORTEST)]
-    if not 3 <= len(level) <= _MOST:
-        return np.empty((0, 4))
     alike: NDArray[np.bool_] = np.all(np.abs(level[:, None, [0, 2]] - level[:, [0, 2]]) <= _NEAR, axis=2)
     found: list[list[float]] = []
     for number in range(len(level)):

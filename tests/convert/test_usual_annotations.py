@@ -1,4 +1,4 @@
-"""The quick way through a usual COCO annotation: the same region as the careful one, and sound as it promises."""
+"""The quick way through a usual COCO annotation: the same region as the careful one, and validated as it promises."""
 
 import json
 from typing import Any
@@ -48,7 +48,7 @@ def test_what_the_quick_way_takes_is_what_the_careful_way_gives(
     assert (quick.region, quick.clipped, quick.area) == (careful.region, careful.clipped, careful.area)
     sample = sample_of(quick.region, width, height)
     assert problems(sample) == []
-    assert encode(sample, sound=True) == encode(sample)
+    assert encode(sample, validated=True) == encode(sample)
 
 
 def test_usual_annotations_take_the_quick_way() -> None:
@@ -59,13 +59,13 @@ def test_usual_annotations_take_the_quick_way() -> None:
     ):
         found = usual_region(json.dumps(said).encode(), "cup", 64, 48)
         assert found is not None
-        assert found.sound
+        assert found.validated
 
 
-def test_a_sound_sample_is_checked_in_all_but_its_regions() -> None:
+def test_a_validated_sample_is_checked_in_all_but_its_regions() -> None:
     sample = sample_of(Region(box=(0.0, 0.0, 1.0, 1.0), label="cup"), 8, 8)
-    assert problems(msgspec.structs.replace(sample, source=""), sound=True)[0].field == "source"
-    assert b'"box":[0.0,0.0,1.0,1.0]' in encode(msgspec.structs.replace(sample, meta={"b": 1, "a": 2}), sound=True)
+    assert problems(msgspec.structs.replace(sample, source=""), validated=True)[0].field == "source"
+    assert b'"box":[0.0,0.0,1.0,1.0]' in encode(msgspec.structs.replace(sample, meta={"b": 1, "a": 2}), validated=True)
 
 
 def sample_of(region: Region, width: int, height: int) -> Sample:
